@@ -1,0 +1,247 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	maxEntries = 10             // per call; SQS rejects more (TooManyEntriesInBatchRequest)
+	maxHeld    = 12 * time.Hour // from the receive; SQS rejects a renewal beyond it (InvalidParameterValue, "Total VisibilityTimeout … beyond the limit")
+
+	// maxCall is the longest a renewal call may take. It is also kept clear of maxHeld: SQS counts a timeout from when
+	// the call reaches it, which is at most that much later than when it was sent.
+	maxCall = 10 * time.Second
+
+	// chunk is how many events are handled under the lock at once; more wait for the next time round, so that many
+	// leases due together hold up the callers of Add and Remove only briefly.
+	chunk = 256
+)
+
+// Config tells a [Keeper] what to keep and how. Timeout, Renew and Lost are required.
+type Config[T any] struct {
+	// Timeout is the visibility timeout each receive and renewal asks for: whole seconds, at least one.
+	Timeout time.Duration
+
+	// Renew asks the queue to renew the entries, of which there are one to ten, each of another lease. It returns an
+	// error per entry: nil when the renewal is confirmed, an [ErrGone] when the receipt is lost for good, anything else
+	// when it is worth another try. What is missing from the slice counts as failed, as does everything after a panic.
+	// It is called from several goroutines at once and must return when its context is done.
+	Renew func(ctx context.Context, entries []Renewal[T]) []error
+
+	// Lost is told of leases that ended while they were kept, with the cause they share: [ErrGone], [ErrExpired],
+	// [ErrLimit] or [ErrHalted]. It is called from Run's goroutine, one call at a time, without the lock, and must not block
+	// for long. A lease may be adopted, removed or retired just before its report comes; [Keeper.Left] tells.
+	Lost func(leases []*Lease[T], err error)
+
+	// Calls is how many renewal calls may be in flight at once; 0 means 16.
+	Calls int
+
+	// CallTimeout is the time a renewal call may take; 0 means 10 s. It is never more than that, nor more than a
+	// quarter of Timeout: a call that hangs must leave time for another.
+	CallTimeout time.Duration
+
+	// Rand returns the jitter of retries, in [0, 1); nil means math/rand/v2. It is called from Run's goroutine only.
+	Rand func() float64
+}
+
+// A Keeper renews the leases it was given until they are removed. All methods may be called at any time from any
+// goroutine, before, during and after Run; leases are renewed and losses reported only while Run runs.
+type Keeper[T any] struct {
+	cfg   Config[T]
+	start time.Time // instants count from here
+	wake  chan struct{}
+
+	mu      sync.Mutex // guards the fields below and those of the leases; never held while calling out
+	heap    heap[T]    // all kept leases
+	due     queue[T]   // those waiting for a call
+	running int        // calls in flight
+	alarm   instant    // when Run looks again by itself
+}
+
+// NewKeeper returns a keeper without leases. It panics if cfg is incomplete or its Timeout is not whole seconds.
+func NewKeeper[T any](cfg Config[T]) *Keeper[T] {
+	if cfg.Timeout < time.Second || cfg.Timeout%time.Second != 0 {
+		panic(fmt.Sprintf("lease: Timeout is %v, want whole seconds, at least one", cfg.Timeout))
+	}
+	if cfg.Renew == nil || cfg.Lost == nil {
+		panic("lease: Renew and Lost are required")
+	}
+	if cfg.Calls <= 0 {
+		cfg.Calls = 16
+	}
+	if cfg.CallTimeout <= 0 {
+		cfg.CallTimeout = maxCall
+	}
+	cfg.CallTimeout = min(cfg.CallTimeout, maxCall, cfg.Timeout/4)
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Float64
+	}
+	return &Keeper[T]{cfg: cfg, start: time.Now(), wake: make(chan struct{}, 1), alarm: asap}
+}
+
+// Add begins to keep the leases of one receive: sent is when its request was sent, arrived when its answer came. A lease
+// counts from sent, the earliest moment SQS can have begun it. The first renewal, though, is due half a timeout after
+// arrived, or after 80 % of the time from sent if that is sooner: a long poll that waited has mostly waited before the
+// lease began, and renewing early for its sake would be a wasted call.
+func (k *Keeper[T]) Add(sent, arrived time.Time, receipts ...Receipt[T]) {
+	s, a := k.instant(sent), k.instant(arrived)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, r := range receipts {
+		r.Lease.cause = nil
+		k.begin(r.Lease, r.Handle, s, a)
+	}
+	k.nudge()
+}
+
+// Adopt gives l the receipt handle of a newer delivery of the same message and begins it anew, also when it was lost or
+// retired; 12 hours count from the new sent. A renewal in flight with the old handle no longer counts, nor does its
+// failure. A halted lease stays halted.
+func (k *Keeper[T]) Adopt(l *Lease[T], handle string, sent, arrived time.Time) {
+	s, a := k.instant(sent), k.instant(arrived)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l.cause != ErrHalted { //nolint:errorlint // our own field, never wrapped
+		l.cause = nil
+	}
+	k.begin(l, handle, s, a)
+	k.nudge()
+}
+
+// begin starts a turn of l, kept or not.
+func (k *Keeper[T]) begin(l *Lease[T], handle string, sent, arrived instant) {
+	v := k.cfg.Timeout
+	l.turn++
+	l.handle, l.tries, l.failure = handle, 0, nil
+	l.deadline, l.limit = sent+v, sent+maxHeld-maxCall
+	l.due = never
+	if l.cause == nil {
+		l.due = min(arrived+v/2, max(arrived, sent+v*4/5))
+	}
+	k.due.remove(l)
+	if l.slot == 0 {
+		k.heap.push(l)
+		return
+	}
+	k.heap.fix(l)
+}
+
+// Handle returns the newest receipt handle of l.
+func (k *Keeper[T]) Handle(l *Lease[T]) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return l.handle
+}
+
+// Left returns how long l lasts from now on, kept or not; 0 or less when it is over, lost or was never added.
+func (k *Keeper[T]) Left(l *Lease[T], now time.Time) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l.turn == 0 {
+		return 0
+	}
+	return l.deadline - k.instant(now)
+}
+
+// Len returns the number of leases being kept.
+func (k *Keeper[T]) Len() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.heap)
+}
+
+// Remove ends the keeping of leases whose messages are settled: they are not renewed again and their loss is not
+// reported, whatever the answer to a renewal in flight. Leases that are not kept are passed over.
+func (k *Keeper[T]) Remove(leases ...*Lease[T]) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range leases {
+		k.drop(l)
+	}
+}
+
+// Retire removes l and calls then once no renewal of l is in flight: at once and in the caller's goroutine if there is
+// none, else when the last has come back. It is for changing a visibility timeout on purpose: a renewal that overtakes
+// such a change would hide the message again.
+func (k *Keeper[T]) Retire(l *Lease[T], then func()) {
+	if k.retire(l, then) {
+		then()
+	}
+}
+
+// retire reports whether then can be called now; if not, it is left with l.
+func (k *Keeper[T]) retire(l *Lease[T], then func()) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drop(l)
+	if l.flying == 0 {
+		return true
+	}
+	if before := l.then; before != nil {
+		l.then = func() { before(); then() }
+		return false
+	}
+	l.then = then
+	return false
+}
+
+// Halt stops the renewals of l, of which one may still be in flight and count. At its deadline it is reported lost, with
+// [ErrHalted]. It does nothing if l is not kept or its end is certain already.
+func (k *Keeper[T]) Halt(l *Lease[T]) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l.slot == 0 || l.cause != nil {
+		return
+	}
+	k.giveUp(l, ErrHalted)
+}
+
+// giveUp lets l run out for the given cause.
+func (k *Keeper[T]) giveUp(l *Lease[T], cause error) {
+	l.cause, l.due = cause, never
+	k.due.remove(l)
+	k.heap.fix(l)
+}
+
+// drop stops keeping l.
+func (k *Keeper[T]) drop(l *Lease[T]) {
+	k.due.remove(l)
+	if l.slot > 0 {
+		k.heap.remove(l)
+	}
+}
+
+// nudge wakes Run if there is something to do before it would look by itself.
+func (k *Keeper[T]) nudge() {
+	next := min(k.heap.first(), k.departure())
+	if next >= k.alarm {
+		return
+	}
+	k.alarm = next
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// departure is when the next call should leave: at once if ten leases are due or no other lease can become due as long as
+// these can wait, else when they can wait no longer. It is never as long as no call may start.
+func (k *Keeper[T]) departure() instant {
+	switch {
+	case k.due.len == 0 || k.running >= k.cfg.Calls:
+		return never
+	case k.due.len >= maxEntries:
+		return asap
+	}
+	p := k.due.patience()
+	if k.heap.first() > p {
+		return asap
+	}
+	return p
+}
+
+func (k *Keeper[T]) instant(t time.Time) instant { return t.Sub(k.start) }
