@@ -249,8 +249,11 @@ func lostBy[T any](cause error, lost []loss[T]) (ls []*Lease[T], err error) {
 			failure = l.failure
 		}
 	}
-	if failure == nil || errors.Is(failure, cause) {
+	switch {
+	case failure == nil:
 		return ls, cause
+	case errors.Is(failure, cause): // an ErrGone as Renew gave it
+		return ls, failure
 	}
 	return ls, fmt.Errorf("%w: %w", cause, failure)
 }
