@@ -328,7 +328,7 @@ func TestThreeTriesFitBeforeTheDeadlineWhateverTheJitter(t *testing.T) {
 func TestGoexitInACallCountsAsAFailure(t *testing.T) {
 	tell(t, func(t *testing.T, s *story) {
 		first := true
-		s.renew(func(ctx context.Context, entries []renewal) []error {
+		s.renew(func(_ context.Context, entries []renewal) []error {
 			if first {
 				first = false
 				runtime.Goexit()
@@ -369,7 +369,7 @@ func TestACallIsCutToLeaveTimeForAnother(t *testing.T) {
 		{timeout: 10 * time.Minute, asked: time.Second, want: time.Second},
 	} {
 		var cut time.Duration
-		tell(t, func(t *testing.T, s *story) {
+		tell(t, func(_ *testing.T, s *story) {
 			s.renew(func(ctx context.Context, entries []renewal) []error {
 				if deadline, ok := ctx.Deadline(); ok {
 					cut = time.Until(deadline)
