@@ -147,6 +147,14 @@ func (k *Keeper[T]) Left(l *Lease[T], now time.Time) time.Duration {
 	return l.deadline - k.instant(now)
 }
 
+// Longest returns the longest visibility timeout that can be asked for the message of l at now, in whole seconds: what is
+// left of the 12 hours since its receive.
+func (k *Keeper[T]) Longest(l *Lease[T], now time.Time) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return max(0, (l.limit - k.instant(now)).Truncate(time.Second))
+}
+
 // Len returns the number of leases being kept.
 func (k *Keeper[T]) Len() int {
 	k.mu.Lock()

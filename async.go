@@ -1,0 +1,383 @@
+package sluice
+
+import (
+	"container/list"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/internal/lease"
+	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/settle"
+)
+
+// Each makes a [Handler] of a function that handles one message: it is called for
+// one message of the batch after the other, and those for which it returns an
+// error, or panics, fail; the others are deleted.
+//
+// It stops when ctx is done, and the rest of the batch fails with the context's
+// cause. On a FIFO queue the first failure of a message group is the last message
+// of that group that fn sees of this batch; other groups go on.
+func Each(fn func(ctx context.Context, m *Message) error) Handler {
+	if fn == nil {
+		return nil // New's and Run's error is clearer than a panic at the first message
+	}
+	return func(ctx context.Context, batch []*Message) error {
+		if len(batch) == 1 {
+			return fn(ctx, batch[0]) // the commonest batch needs no list of errors
+		}
+		var errs []error
+		var halted groups
+		for i, m := range batch {
+			if ctx.Err() != nil {
+				return errors.Join(append(errs, rest(ctx, batch[i:]))...)
+			}
+			if halted.has(m) {
+				continue
+			}
+			if err := guard(func() error { return fn(ctx, m) }); err != nil {
+				errs = append(errs, Failed(m, err))
+				halted.add(m)
+			}
+		}
+		return errors.Join(errs...)
+	}
+}
+
+// rest fails the messages of a batch that were not handled.
+func rest(ctx context.Context, unhandled []*Message) error {
+	errs := make([]error, len(unhandled))
+	for i, m := range unhandled {
+		errs[i] = Failed(m, context.Cause(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// groups is a set of FIFO message groups. The zero value is empty.
+type groups map[string]bool
+
+func (g groups) has(m *Message) bool { return m.fifo() && g[m.GroupID] }
+
+func (g *groups) add(m *Message) {
+	if !m.fifo() {
+		return
+	}
+	if *g == nil {
+		*g = groups{}
+	}
+	(*g)[m.GroupID] = true
+}
+
+// JSON makes a [Handler] of a function that takes the body of one message, decoded
+// from JSON. A body that cannot be decoded fails its message: it is received again
+// and ends in the queue's dead-letter queue, if it has one. It is not deleted.
+func JSON[T any](fn func(ctx context.Context, v T) error) Handler {
+	if fn == nil {
+		return nil
+	}
+	return Each(func(ctx context.Context, m *Message) error {
+		v, err := decode[T](m)
+		if err != nil {
+			return err
+		}
+		return fn(ctx, v)
+	})
+}
+
+func decode[T any](m *Message) (v T, err error) {
+	err = json.Unmarshal([]byte(m.Body), &v)
+	if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		wrongType.Value, _, _ = strings.Cut(wrongType.Value, " ") // "number", not which: bodies stay out of logs
+	}
+	if err != nil {
+		return v, fmt.Errorf("decoding the body as %T: %w", v, err)
+	}
+	return v, nil
+}
+
+// A PanicError is the error of a handler that panicked or called runtime.Goexit.
+type PanicError struct {
+	Value any    // what it panicked with; nil after runtime.Goexit
+	Stack []byte // of the handler's goroutine
+}
+
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "the handler called runtime.Goexit"
+	}
+	return fmt.Sprintf("the handler panicked: %v", e.Value)
+}
+
+// Unwrap returns the value that the handler panicked with if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// guard returns fn's error, a panic as a *PanicError.
+func guard(fn func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return fn()
+}
+
+// A call is one call of the handler.
+type call struct {
+	batch    []*held
+	messages []*Message
+	why      Reason
+	began    time.Time
+	cancel   context.CancelCauseFunc
+	limit    *time.Timer // ends it by ProcessingLimit; nil: nothing does
+	place    *list.Element
+	err      error
+	dropped  []*held // failed, with leases that had been lost: nothing to tell SQS
+}
+
+// start hands a batch over.
+func (r *run) start(batch []*held, why Reason, now time.Time) {
+	ctx, cancel := context.WithCancelCause(r.handlers)
+	c := &call{batch: batch, messages: make([]*Message, len(batch)), why: why, began: now, cancel: cancel}
+	for i, h := range batch {
+		c.messages[i] = &h.Message
+		h.stage, h.call = handling, c
+	}
+	c.place = r.running.PushBack(c)
+	if r.opts.ProcessingLimit > 0 {
+		c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })
+	}
+	r.c.tally.batch(why)
+	r.calls.Go(func() { r.handle(ctx, c) })
+}
+
+// exceed ends the patience with a call: its context ends, and its messages become
+// visible to other consumers when their leases end.
+func (r *run) exceed(c *call) {
+	c.cancel(ErrProcessingLimit)
+	for _, h := range c.batch {
+		r.keeper.Halt(&h.lease)
+	}
+}
+
+// handle calls the handler. It goes on to settle also when the handler panics or
+// ends the goroutine.
+func (r *run) handle(ctx context.Context, c *call) {
+	defer func() { r.settle(ctx, c) }()
+	c.err = &PanicError{} // stands if the handler calls runtime.Goexit
+	messages := c.messages
+	if len(messages) > 1 {
+		messages = slices.Clone(messages) // the handler may do with its slice what it likes
+	}
+	c.err = guard(func() error { return r.handler(ctx, messages) })
+}
+
+// settle carries out what the handler said of its messages.
+func (r *run) settle(ctx context.Context, c *call) {
+	if c.limit != nil {
+		c.limit.Stop()
+	}
+	took := time.Since(c.began)
+	r.onWay.Add(-int64(len(c.batch)))
+	linger := r.linger()
+	deletes := make([]*lease.Lease[*held], 0, len(c.batch))
+	failed := 0
+	for i, err := range r.verdicts(c) {
+		h := c.batch[i]
+		if err != nil {
+			failed++
+		}
+		if err == nil || decisionOn(err).kind == discard {
+			deletes = append(deletes, &h.lease)
+			continue
+		}
+		r.refuse(ctx, c, h, err, linger)
+	}
+	r.settler.Delete(linger, deletes...)
+	if linger == 0 {
+		r.settler.Flush() // nothing more is on its way
+	}
+	c.cancel(nil)
+	r.told(c, failed, took)
+	r.in.Put(func() { r.handled(c, took) })
+}
+
+// verdicts returns the error of each message of a call. The error is the user's,
+// and so is the code that is asked about it.
+func (r *run) verdicts(c *call) (errs []error) {
+	err := guard(func() error {
+		errs = outcomes(c.messages, c.err)
+		return nil
+	})
+	if err == nil {
+		return errs
+	}
+	errs = make([]error, len(c.batch))
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// refuse deals with a message that failed.
+func (r *run) refuse(ctx context.Context, c *call, h *held, err error, linger time.Duration) {
+	decision := decisionOn(err)
+	switch {
+	case h.lost.Load():
+		c.dropped = append(c.dropped, h)
+	case decision.kind == deadLetter && r.opts.DeadLetterQueueURL != "":
+		r.settler.Bury(&h.lease, err, r.retryDelay(h, err, decision))
+	case decision.kind == retry && errors.Is(context.Cause(ctx), ErrShutdown):
+		h.given = true
+		r.settler.GiveBack(0, 0, &h.lease) // it failed because it was interrupted
+	default:
+		r.settler.GiveBack(linger, r.retryDelay(h, err, decision), &h.lease)
+	}
+}
+
+// retryDelay returns how long a message that failed stays hidden.
+func (r *run) retryDelay(h *held, err error, d decision) time.Duration {
+	if d.kind == retryAfter {
+		return d.delay
+	}
+	delay := r.opts.VisibilityTimeout // stands if the user's function panics
+	_ = guard(func() error {
+		delay = max(0, r.opts.RetryDelay(&h.Message, err))
+		return nil
+	})
+	return delay
+}
+
+// linger returns how long deletes wait for others now.
+func (r *run) linger() time.Duration {
+	switch asked := r.opts.DeleteLinger; {
+	case asked < 0 || r.ending.Load() && r.onWay.Load() == 0:
+		return 0
+	case asked > 0 && !r.ending.Load():
+		return asked
+	case r.onWay.Load() == 0:
+		return 0
+	default:
+		return defaultLinger
+	}
+}
+
+// told counts a call of the handler and tells the hooks of it.
+func (r *run) told(c *call, failed int, took time.Duration) {
+	t := &r.c.tally
+	t.succeeded.Add(int64(len(c.batch) - failed))
+	t.failed.Add(int64(failed))
+	if p, ok := errors.AsType[*PanicError](c.err); ok {
+		t.panics.Add(1)
+		r.log(slog.LevelError, "the handler panicked", "queue", r.c.url, "panic", p.Error(), "stack", string(p.Stack))
+	}
+	r.hook(func(hooks *Hooks) {
+		hooks.batch(BatchEvent{
+			Messages: c.messages, Why: c.why, Filled: c.began.Sub(c.batch[0].arrived), Took: took, Failed: failed, Err: c.err,
+		})
+	})
+}
+
+// handled notes the end of a handler call.
+func (r *run) handled(c *call, took time.Duration) {
+	r.running.Remove(c.place)
+	r.pace.Handled(took, time.Now())
+	for _, h := range c.batch {
+		h.stage, h.call = settling, nil
+	}
+	for _, h := range c.dropped {
+		if h.lost.Load() {
+			r.conclude(h, settle.Lost)
+			continue
+		}
+		r.settler.GiveBack(0, r.opts.VisibilityTimeout, &h.lease) // it was received once more since
+	}
+}
+
+// Attributes of a message in the dead-letter queue, besides its own.
+const (
+	attrReason = "Sluice.Reason"       // why it was sent there
+	attrSource = "Sluice.Source"       // URL of the queue that it came from
+	attrCount  = "Sluice.ReceiveCount" // how often it was received there
+
+	maxAttributes = 10   // of a message; SQS rejects more
+	maxReason     = 1024 // bytes of it that are kept
+)
+
+// bury sends a message to the dead-letter queue.
+func (r *run) bury(ctx context.Context, h *held, reason error) error {
+	in := &sqs.SendMessageInput{
+		QueueUrl: &r.opts.DeadLetterQueueURL, MessageBody: &h.Body, MessageAttributes: r.epitaph(h, reason),
+	}
+	if h.GroupID != "" {
+		in.MessageGroupId = &h.GroupID
+	}
+	if strings.HasSuffix(r.opts.DeadLetterQueueURL, ".fifo") {
+		in.MessageDeduplicationId = &h.ID // as SQS's own redrive does
+	}
+	sender, _ := r.c.client.(queue.Sender) // New has checked it
+	err := r.queue.Send(ctx, sender, in)
+	if err == nil {
+		r.c.tally.deadLettered.Add(1)
+	}
+	return err
+}
+
+// epitaph returns the attributes of a message in the dead-letter queue: its own,
+// and as many of ours as SQS allows.
+func (r *run) epitaph(h *held, reason error) map[string]types.MessageAttributeValue {
+	attributes := make(map[string]types.MessageAttributeValue, len(h.Attributes)+3)
+	maps.Copy(attributes, h.Attributes)
+	room := maxBody - h.bytes
+	add := func(name, kind, value string) {
+		_, taken := attributes[name]
+		size := len(name) + len(kind) + len(value)
+		if value == "" || taken || len(attributes) == maxAttributes || size > room {
+			return
+		}
+		room -= size
+		attributes[name] = types.MessageAttributeValue{DataType: &kind, StringValue: &value}
+	}
+	add(attrReason, "String", printable(reason))
+	add(attrSource, "String", r.c.url)
+	add(attrCount, "Number", strconv.Itoa(h.ReceiveCount))
+	return attributes
+}
+
+// printable returns the text of err, cut and without the characters that SQS
+// rejects in an attribute.
+func printable(err error) string {
+	text := ""
+	_ = guard(func() error {
+		text = err.Error()
+		return nil
+	})
+	text = strings.Map(func(c rune) rune {
+		if c == '\t' || c == '\n' || c == '\r' || (c >= ' ' && c != 0xFFFE && c != 0xFFFF) {
+			return c
+		}
+		return -1
+	}, strings.ToValidUTF8(text, ""))
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "")
+	}
+	return text
+}
+
+// unburied is told of a message that the dead-letter queue did not take.
+func (r *run) unburied(h *held, err error) {
+	r.log(slog.LevelError, "sending to the dead-letter queue", "queue", r.opts.DeadLetterQueueURL, "message", h.ID, "err", err)
+}

@@ -1,0 +1,346 @@
+package sluice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+)
+
+// An Item is a message with its decoded body.
+type Item[T any] struct {
+	*Message
+	Value T
+}
+
+// BatchJSON makes a [Handler] of a function that takes a batch with the messages'
+// bodies decoded from JSON. Messages whose body cannot be decoded fail and are not
+// passed to fn, on a FIFO queue with those behind them in their message group; if
+// there are no others, fn is not called.
+func BatchJSON[T any](fn func(ctx context.Context, batch []Item[T]) error) Handler {
+	if fn == nil {
+		return nil
+	}
+	return func(ctx context.Context, batch []*Message) error {
+		var errs []error
+		var halted groups
+		items := make([]Item[T], 0, len(batch))
+		for _, m := range batch {
+			if halted.has(m) {
+				continue
+			}
+			v, err := decode[T](m)
+			if err != nil {
+				errs = append(errs, Failed(m, err))
+				halted.add(m)
+				continue
+			}
+			items = append(items, Item[T]{m, v})
+		}
+		if len(items) == 0 {
+			return errors.Join(errs...)
+		}
+		err := fn(ctx, items)
+		if len(errs) == 0 {
+			return err
+		}
+		return errors.Join(append(errs, toAll(items, err))...)
+	}
+}
+
+// toAll makes an error of fn concern the messages that fn has seen: those that it
+// names or, if it names none, all of them.
+func toAll[T any](items []Item[T], err error) error {
+	seen := make([]*Message, len(items))
+	for i := range items {
+		seen[i] = items[i].Message
+	}
+	var errs []error
+	for m, err := range Outcomes(seen, err) {
+		errs = append(errs, Failed(m, err))
+	}
+	return errors.Join(errs...)
+}
+
+// A MessageError is the error of one message of a batch.
+type MessageError struct {
+	Message *Message
+	Err     error
+}
+
+func (e *MessageError) Error() string { return fmt.Sprintf("message %s: %v", e.Message.ID, e.Err) }
+
+// Unwrap returns e.Err.
+func (e *MessageError) Unwrap() error { return e.Err }
+
+// Failed says that only m failed, with err; the other messages of the batch are
+// deleted, unless they are said to have failed too: combine several with
+// errors.Join. It returns nil if err is nil. A message that the batch does not
+// hold makes the whole batch fail.
+func Failed(m *Message, err error) error {
+	if err == nil {
+		return nil
+	}
+	if m == nil {
+		return err // it names no message, so it concerns all
+	}
+	return &MessageError{Message: m, Err: err}
+}
+
+// RetryAfter says that the messages that err concerns are to be received again
+// after d, cut to SQS's 12 h from the receive and rounded up to whole seconds; 0 or
+// less: at once. It returns nil if err is nil.
+func RetryAfter(d time.Duration, err error) error {
+	return decide(decision{kind: retryAfter, delay: max(0, d)}, err)
+}
+
+// Discard says that the messages that err concerns will never succeed: they are
+// deleted. It returns nil if err is nil.
+func Discard(err error) error { return decide(decision{kind: discard}, err) }
+
+// DeadLetter says that the messages that err concerns will never succeed: they are
+// sent to [Options.DeadLetterQueueURL], with err's text as the attribute
+// Sluice.Reason, and then deleted. It returns nil if err is nil. Without a
+// dead-letter queue the messages fail as with any other error.
+func DeadLetter(err error) error { return decide(decision{kind: deadLetter}, err) }
+
+func decide(d decision, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &decided{decision: d, err: err}
+}
+
+// A decision is what becomes of a message that failed.
+type decision struct {
+	kind  decisionKind
+	delay time.Duration // of retryAfter
+}
+
+// The kinds in the order of caution: of two for one message the first counts.
+type decisionKind int
+
+const (
+	retry      decisionKind = iota // after Options.RetryDelay
+	retryAfter                     // after the decision's delay
+	deadLetter
+	discard
+)
+
+// decided is an error with the decision about the messages that it concerns.
+type decided struct {
+	decision
+
+	err error
+}
+
+func (d *decided) Error() string { return d.err.Error() }
+func (d *decided) Unwrap() error { return d.err }
+
+// decisionOn returns the decision in an error that [Outcomes] gave.
+func decisionOn(err error) decision {
+	if d, ok := errors.AsType[*decided](err); ok {
+		return d.decision
+	}
+	return decision{kind: retry}
+}
+
+// Outcomes tells which messages of batch failed, by the error that a [Handler]
+// returned, in the order of the batch and each once. A part of err that names no
+// message, by [Failed], or one that is not in the batch, concerns all messages.
+// Middleware, a func(Handler) Handler, learns from it what its handler did.
+//
+// The error of a message keeps what [RetryAfter], [Discard] and [DeadLetter] said
+// of it. Where parts of err disagree about a message, the one counts that keeps it.
+func Outcomes(batch []*Message, err error) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		if err == nil {
+			return
+		}
+		for i, err := range outcomes(batch, err) {
+			if err != nil && !yield(batch[i], err) {
+				return
+			}
+		}
+	}
+}
+
+// outcomes returns the error of each message of batch, nil for those that err does
+// not concern.
+func outcomes(batch []*Message, err error) []error {
+	errs := make([]error, len(batch))
+	if len(batch) == 1 && !joined(err) {
+		// the commonest case by far, and any name in the error is this message's
+		// or concerns it all the same
+		errs[0] = err
+		return errs
+	}
+	r := reader{batch: batch, errs: errs}
+	r.read(err, nil)
+	return errs
+}
+
+func joined(err error) bool {
+	for err != nil {
+		if _, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // walks the chain itself
+			return true
+		}
+		err = errors.Unwrap(err)
+	}
+	return false
+}
+
+// A reader finds out which messages an error tree concerns.
+type reader struct {
+	batch []*Message
+	errs  []error
+	index map[*Message]int // of batch; made when it is first needed
+}
+
+// read walks the tree under err. said is the decision that stands above it, nil if
+// there is none.
+func (r *reader) read(err error, said *decision) {
+	for at := err; at != nil; at = errors.Unwrap(at) {
+		switch e := at.(type) { //nolint:errorlint // walks the chain itself
+		case *decided:
+			if said == nil {
+				said = &e.decision // the outermost decision counts
+			}
+		case *MessageError:
+			r.concern(e, said)
+			return
+		case interface{ Unwrap() []error }:
+			for _, part := range e.Unwrap() {
+				if part != nil {
+					r.read(part, said)
+				}
+			}
+			return
+		}
+	}
+	r.all(err, said)
+}
+
+// concern notes the error of one message.
+func (r *reader) concern(e *MessageError, said *decision) {
+	if r.index == nil {
+		r.index = make(map[*Message]int, len(r.batch))
+		for i, m := range r.batch {
+			r.index[m] = i
+		}
+	}
+	i, known := r.index[e.Message]
+	if !known {
+		r.all(e, said)
+		return
+	}
+	r.note(i, e.Err, said)
+}
+
+// all notes an error that concerns every message.
+func (r *reader) all(err error, said *decision) {
+	for i := range r.errs {
+		r.note(i, err, said)
+	}
+}
+
+func (r *reader) note(i int, err error, said *decision) {
+	if said != nil {
+		err = &decided{decision: *said, err: err}
+	}
+	if r.errs[i] == nil || decisionOn(err).kind < decisionOn(r.errs[i]).kind {
+		r.errs[i] = err
+	}
+}
+
+// A Reason is why a batch was handed over.
+type Reason string
+
+// The reasons for which batches are handed over.
+const (
+	Full     Reason = "full"      // it had BatchSize messages
+	Bytes    Reason = "bytes"     // the next message would have made it larger than BatchBytes
+	WaitOver Reason = "wait time" // WaitTime had passed since its first message
+	Drained  Reason = "drained"   // the queue is empty and Drain waits for nothing more
+	Stopping Reason = "stopping"  // the run is ending
+)
+
+// A collector gathers messages into batches: by size, by bytes, by the time that
+// the first one has waited. It is touched only by the run's own goroutine.
+type collector struct {
+	size  int
+	bytes int
+	wait  time.Duration
+
+	waiting []*held // oldest first
+	open    int     // how many of them are in the open batch
+	sum     int     // their bytes
+	closed  Reason  // why the open batch takes no more; empty: it does
+}
+
+func (c *collector) add(hs ...*held) {
+	c.waiting = append(c.waiting, hs...)
+	c.fill()
+}
+
+// fill moves what waits into the open batch, as far as it has room.
+func (c *collector) fill() {
+	for c.closed == "" && c.open < len(c.waiting) {
+		h := c.waiting[c.open]
+		if c.open > 0 && c.sum+h.bytes > c.bytes {
+			c.closed = Bytes
+			return
+		}
+		c.open++
+		c.sum += h.bytes
+		if c.open == c.size {
+			c.closed = Full
+		}
+	}
+}
+
+// due returns when the wait of the open batch is over; zero if there is none.
+func (c *collector) due() time.Time {
+	if len(c.waiting) == 0 {
+		return time.Time{}
+	}
+	return c.waiting[0].arrived.Add(c.wait)
+}
+
+// next takes the next batch if there is one to hand over at now. hurry is the
+// reason not to wait for a batch to fill; empty: there is none.
+func (c *collector) next(now time.Time, hurry Reason) ([]*held, Reason) {
+	why := c.closed
+	switch {
+	case c.open == 0:
+		return nil, ""
+	case why != "":
+	case hurry != "":
+		why = hurry
+	case !now.Before(c.due()):
+		why = WaitOver
+	default:
+		return nil, ""
+	}
+	batch := c.waiting[:c.open:c.open]
+	c.reset(c.waiting[c.open:])
+	return batch, why
+}
+
+// reset makes waiting all that waits, with the open batch filled from it.
+func (c *collector) reset(waiting []*held) {
+	c.waiting, c.open, c.sum, c.closed = waiting, 0, 0, ""
+	c.fill()
+}
+
+// remove takes out the messages that are gone, in place.
+func (c *collector) remove(gone func(*held) bool) {
+	c.reset(slices.DeleteFunc(c.waiting, gone))
+}
+
+// putBack makes hs the first to be handed over.
+func (c *collector) putBack(hs []*held) {
+	c.reset(slices.Concat(hs, c.waiting))
+}

@@ -1,0 +1,1032 @@
+package sluice
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/internal/aside"
+	"github.com/sluice-go/sluice/internal/inbox"
+	"github.com/sluice-go/sluice/internal/lease"
+	"github.com/sluice-go/sluice/internal/pace"
+	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/settle"
+)
+
+// A Client makes the calls to SQS. [*sqs.Client] is one. For
+// [Options.DeadLetterQueueURL] it must have SendMessage too, as that has.
+type Client interface {
+	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, optFns ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, optFns ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, optFns ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+}
+
+// A Handler handles a batch of messages, 1 to [Options.BatchSize] of them. If it
+// returns nil they are deleted. If it returns an error they are received again,
+// later, except for those that the error says nothing about or something else:
+// see [Failed], [RetryAfter], [Discard] and [DeadLetter]. A panic is an error.
+//
+// ctx ends when a message's lease was lost ([ErrLeaseLost]), when the call took
+// too long ([ErrProcessingLimit]) and when the run does not wait any longer
+// ([ErrShutdown]); context.Cause tells. It does not end when Run's context does.
+//
+// Several calls run at once, see [Options.Concurrency]. The slice is the
+// handler's. The messages must not be changed.
+type Handler func(ctx context.Context, batch []*Message) error
+
+// A Message is a message as it was received.
+type Message struct {
+	ID            string
+	Body          string
+	ReceiptHandle string // of this receive; the consumer uses a newer one if it gets one
+
+	GroupID         string // message group; on standard queues the tenant of fair queues; "": none
+	DeduplicationID string // FIFO queues only
+	SequenceNumber  string // FIFO queues only: 20 digits, increasing within a message group
+
+	ReceiveCount int       // how often the message was received, by anybody; 1: for the first time
+	SentAt       time.Time // when SQS took it, to the millisecond
+	ReceivedAt   time.Time // when this receive brought it
+
+	Attributes       map[string]types.MessageAttributeValue // what the sender gave it; nil: nothing
+	SystemAttributes map[string]string                      // as SQS gave them, by name
+}
+
+// fifo tells whether m came from a FIFO queue: group ids exist on standard queues
+// too, sequence numbers do not.
+func (m *Message) fifo() bool { return m.SequenceNumber != "" }
+
+// Errors that callers and handlers branch on.
+var (
+	// ErrRunning is returned by Run and Drain of a Consumer that is running.
+	ErrRunning = errors.New("sluice: the consumer is already running")
+	// ErrShutdown is the cause of a handler's context that ended because
+	// [Options.ShutdownTimeout] was over. A [*ShutdownError] is one.
+	ErrShutdown = errors.New("sluice: shutdown timeout is over")
+	// ErrLeaseLost is the cause of a handler's context that ended because a
+	// message of its batch is visible to other consumers again, or was deleted.
+	ErrLeaseLost = errors.New("sluice: lease lost")
+	// ErrProcessingLimit is the cause of a handler's context that ended because
+	// the call took longer than [Options.ProcessingLimit].
+	ErrProcessingLimit = errors.New("sluice: processing limit is over")
+)
+
+// A ShutdownError reports a stop that could not wait for all handlers. It matches
+// [ErrShutdown].
+type ShutdownError struct {
+	Finished  int // messages settled during the stop, by their handlers' results
+	GivenBack int // messages made visible again because nothing, or too little, had been done about them
+	Abandoned int // messages left to the end of their visibility timeout
+	Stuck     int // handler calls that did not return although their context had ended
+}
+
+func (e *ShutdownError) Error() string {
+	return fmt.Sprintf("sluice: shutdown timeout is over: %d messages finished, %d given back, %d abandoned, %d handlers still running",
+		e.Finished, e.GivenBack, e.Abandoned, e.Stuck)
+}
+
+// Is tells that e is an [ErrShutdown].
+func (*ShutdownError) Is(target error) bool { return target == ErrShutdown }
+
+// A Consumer passes the messages of one queue to a [Handler]. Its methods may be
+// called concurrently.
+type Consumer struct {
+	client Client
+	url    string
+	opts   Options
+
+	running atomic.Bool
+	current atomic.Pointer[run] // the run that is under way; nil: none
+	paused  atomic.Bool
+	tally   tally
+}
+
+// New returns a Consumer of the queue with the given URL. It makes no call. All
+// that is wrong with opts is reported at once, each with field, value and rule.
+func New(client Client, queueURL string, opts Options) (*Consumer, error) {
+	var wrong faults
+	if client == nil {
+		wrong.add(errors.New("client is nil, want one such as *sqs.Client"))
+	}
+	wrong.add(checkURL("queueURL", queueURL))
+	opts = opts.withDefaults()
+	wrong.add(opts.validate(client))
+	if err := errors.Join(wrong...); err != nil {
+		return nil, fmt.Errorf("sluice: %w", err)
+	}
+	return &Consumer{client: client, url: queueURL, opts: opts}, nil
+}
+
+// Run passes messages to h until ctx is done, then finishes those it holds and
+// returns nil. It returns within [Options.ShutdownTimeout] and 3 s, and reports
+// with a [*ShutdownError] if that was too short.
+//
+// It returns an error at once if h is nil or the Consumer is running already, and
+// as soon as it has finished what it holds when SQS refuses for good: the queue
+// does not exist, or access is denied. All other errors of SQS are tried again.
+func (c *Consumer) Run(ctx context.Context, h Handler) error {
+	return c.run(ctx, h, false)
+}
+
+// Drain is [Consumer.Run] that also ends when the queue is empty: when a receive
+// that has asked every server of SQS brought nothing, and nothing is in progress.
+// Messages that are delayed, that failed and wait for their next try, or that
+// other consumers hold do not count. A part-filled batch does not wait for its
+// wait time when the queue is empty.
+func (c *Consumer) Drain(ctx context.Context, h Handler) error {
+	return c.run(ctx, h, true)
+}
+
+// Stop ends the run that is under way as the end of its context would, and does
+// not wait for it. It may be called from handlers and hooks, and more than once.
+func (c *Consumer) Stop() {
+	if r := c.current.Load(); r != nil {
+		r.in.Put(r.stop)
+	}
+}
+
+// Pause makes the Consumer receive no more, until [Consumer.Resume]; what it holds
+// is handled, and a receive that is out may still bring messages. It may be
+// called before a run, and from handlers and hooks.
+func (c *Consumer) Pause() { c.pause(true) }
+
+// Resume ends a [Consumer.Pause].
+func (c *Consumer) Resume() { c.pause(false) }
+
+func (c *Consumer) pause(on bool) {
+	c.paused.Store(on)
+	if r := c.current.Load(); r != nil {
+		r.in.Put(func() {}) // a turn of the loop sees it
+	}
+}
+
+func (c *Consumer) run(ctx context.Context, h Handler, drain bool) error {
+	if h == nil {
+		return errors.New("sluice: handler is nil, want a function")
+	}
+	if !c.running.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer c.running.Store(false)
+	r := newRun(ctx, c, h, drain)
+	c.current.Store(r)
+	defer c.current.Store(nil)
+	return r.whole(ctx)
+}
+
+// fifo tells whether the queue is a FIFO queue. Its name says so; message groups
+// do not, since standard queues have them too.
+func (c *Consumer) fifo() bool { return strings.HasSuffix(c.url, ".fifo") }
+
+// systemAttributes are those that Message has fields for.
+func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
+	names := []types.MessageSystemAttributeName{
+		types.MessageSystemAttributeNameApproximateReceiveCount,
+		types.MessageSystemAttributeNameSentTimestamp,
+		types.MessageSystemAttributeNameMessageGroupId,
+	}
+	if c.fifo() {
+		names = append(names, types.MessageSystemAttributeNameSequenceNumber, types.MessageSystemAttributeNameMessageDeduplicationId)
+	}
+	return append(names, c.opts.SystemAttributes...)
+}
+
+// message makes a Message of what SQS gave.
+func (m *Message) from(raw *types.Message, now time.Time) {
+	m.ID, m.Body, m.ReceiptHandle = text(raw.MessageId), text(raw.Body), text(raw.ReceiptHandle)
+	m.Attributes, m.SystemAttributes = raw.MessageAttributes, raw.Attributes
+	m.GroupID = raw.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
+	m.DeduplicationID = raw.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)]
+	m.SequenceNumber = raw.Attributes[string(types.MessageSystemAttributeNameSequenceNumber)]
+	m.ReceiveCount, _ = strconv.Atoi(raw.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	m.ReceiveCount = max(1, m.ReceiveCount)
+	if ms, err := strconv.ParseInt(raw.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+		m.SentAt = time.UnixMilli(ms)
+	}
+	m.ReceivedAt = now
+}
+
+// size returns the bytes of m that count towards SQS's limits.
+func (m *Message) size() int {
+	n := len(m.Body)
+	for name, a := range m.Attributes {
+		n += len(name) + len(text(a.DataType)) + len(text(a.StringValue)) + len(a.BinaryValue)
+	}
+	return n
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// Stats are counts since [New], over all runs, and the state of the moment.
+type Stats struct {
+	Received   int64 // messages, each receive of a message counting
+	Duplicates int64 // of those: messages that were in hand already, and were not handled twice
+	Succeeded  int64 // messages whose handler call reported no error for them
+	Failed     int64 // messages whose handler call reported an error for them, or panicked
+	Panics     int64 // handler calls that panicked or called runtime.Goexit
+
+	Deleted      int64 // messages whose delete SQS confirmed
+	GivenBack    int64 // messages made visible again, at once or after a delay
+	DeadLettered int64 // messages sent to the dead-letter queue
+	LeasesLost   int64 // messages whose lease ended while they waited or were handled
+	Unsettled    int64 // messages that could not be deleted or given back: their receipt was worth nothing any more, or SQS refused
+
+	Batches map[Reason]int64 // handler calls, by why their batch was handed over
+	Calls   map[string]int64 // calls to SQS, by operation, successful or not
+	Errors  map[string]int64 // calls to SQS that failed as a whole, by operation
+
+	InFlight      int       // messages held now
+	BytesInFlight int       // of their bodies and attributes
+	Handlers      int       // handler calls now
+	OldestHandler time.Time // when the longest of them began; zero: there is none
+	LastReceive   time.Time // when a receive succeeded last; zero: never
+	HooksDropped  int64     // hook calls and log lines dropped because hooks were too slow
+}
+
+// A State is what a [Consumer] is doing about receiving.
+type State string
+
+// The states of a Consumer.
+const (
+	StateStopped    State = "stopped"          // there is no run
+	StateReceiving  State = "receiving"        // a receive is out
+	StateWaiting    State = "waiting for room" // handlers are busy, or messages are left in the queue until a receive brings more of them
+	StatePaused     State = "paused"           // by Pause
+	StateBackingOff State = "backing off"      // receives fail
+	StateStopping   State = "stopping"         // what is held is finished
+)
+
+// Health tells whether a [Consumer] receives.
+type Health struct {
+	State State
+	Since time.Time // when the state began; zero: there was no run yet
+	Err   error     // of the newest receive, if that failed; nil: it did not
+}
+
+// Stats returns what the Consumer has done. It is cheap and never waits.
+func (c *Consumer) Stats() Stats { return c.tally.stats() }
+
+// Health returns what the Consumer is doing about receiving. It is cheap and never
+// waits.
+func (c *Consumer) Health() Health { return c.tally.health() }
+
+// held is a message in hand, from its receive until it is settled.
+type held struct {
+	Message
+
+	lease   lease.Lease[*held]
+	bytes   int
+	arrived time.Time
+	stage   stage       // owned by the loop
+	handle  string      // the newest receipt handle; owned by the loop
+	sent    time.Time   // of the receive that brought it; owned by the loop
+	call    *call       // that handles it; owned by the loop
+	lost    atomic.Bool // its lease has ended
+	given   bool        // back by a stop, without a handler's result; owned by the loop once settling
+}
+
+// A stage is how far a message has come.
+type stage int
+
+const (
+	waiting stage = iota // for its batch, or for a slot
+	handling
+	settling
+)
+
+// A run is one call of Run or Drain: its stages, wired together.
+//
+// One goroutine, the loop, owns all decisions: what to receive, what to hand over,
+// when to stop. Receives, handler calls, deletes and renewals go on beside it and
+// report to its inbox, which never blocks them. So the fields below need no lock.
+type run struct {
+	c       *Consumer
+	opts    *Options
+	handler Handler
+	drain   bool
+
+	in      *inbox.Inbox[func()] // what happened: each function is run by the loop
+	queue   *queue.Queue
+	keeper  *lease.Keeper[*held]
+	settler *settle.Settler[*held]
+	aside   *aside.Queue
+	ending  atomic.Bool  // the stop has begun
+	onWay   atomic.Int64 // messages that are waiting or being handled: their deletes will come
+	latency atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
+
+	handlers  context.Context // of handler calls; ends at the shutdown timeout
+	interrupt context.CancelCauseFunc
+	receives  context.Context // ends at the shutdown timeout
+	cut       context.CancelFunc
+	calls     sync.WaitGroup // handler calls
+	helpers   sync.WaitGroup // all other goroutines
+
+	// Owned by the loop.
+	pace      *pace.Pace
+	collector collector
+	late      []*held          // taken from the collector, but too near the end of their leases to begin
+	hand      map[string]*held // all messages held, by id
+	running   *list.List       // of *call, the oldest first
+	out       int              // receives that wait for their answers
+	asked     int              // messages that they asked for
+	bytes     int              // of the messages held
+	largest   int              // bytes of the largest of the latest messages
+	received  int              // in this run
+	empty     bool             // the newest answer brought nothing
+	closing   bool             // no more receives; the run ends when all is settled
+	stopped   time.Time        // when the stop began; zero: it has not
+	over      bool             // the shutdown timeout is over
+	fatal     error            // why the run ends by itself
+	report    ShutdownError
+	timer     *time.Timer
+	alarm     time.Time // when timer fires
+	limit     time.Time // end of the run by MaxDuration; zero: none
+	dropped   int64     // hook calls by earlier runs
+	outage    bool      // receives fail and it has been said
+}
+
+func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
+	o := &c.opts
+	r := &run{
+		c: c, opts: o, handler: h, drain: drain,
+		in:        inbox.New[func()](),
+		aside:     aside.New(hookBacklog),
+		collector: collector{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime},
+		hand:      map[string]*held{},
+		running:   list.New(),
+		largest:   maxBody, // until a message has been seen
+		timer:     time.NewTimer(time.Hour),
+		dropped:   c.tally.dropped.Load(),
+	}
+	r.latency.Store(int64(20 * time.Millisecond)) // until a call has been seen
+	r.handlers, r.interrupt = context.WithCancelCause(context.WithoutCancel(ctx))
+	r.receives, r.cut = context.WithCancel(context.WithoutCancel(ctx))
+	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
+	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: o.Receivers})
+	r.settler = settle.New(settle.Config[*held]{
+		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: o.Receivers, Rand: o.rand,
+		Done: func(results []settle.Result[*held]) { r.in.Put(func() { r.settled(results) }) },
+		Send: r.bury, Unburied: r.unburied,
+	})
+	r.pace = pace.New(pace.Config{
+		Batch: o.BatchSize, Slots: o.Concurrency, WaitTime: o.WaitTime, Receivers: o.Receivers,
+		MaxInFlight: maxInFlight, Hold: !drain, Rand: o.rand,
+	})
+	if o.MaxDuration > 0 {
+		r.limit = time.Now().Add(o.MaxDuration)
+	}
+	return r
+}
+
+// whole is a run from its beginning to its end.
+func (r *run) whole(ctx context.Context) error {
+	keeping, release := context.WithCancel(context.WithoutCancel(ctx))
+	r.helpers.Go(func() { r.keeper.Run(keeping) })
+	r.helpers.Go(func() { r.aside.Run(keeping) })
+	r.loop(ctx)
+	r.interrupt(ErrShutdown)
+	r.cut()
+	left := r.leave()
+	release() // the leases last until nothing more can be settled
+	r.wait()
+	r.c.tally.enter(StateStopped, time.Now())
+	r.timer.Stop()
+	return r.result(left)
+}
+
+// loop does what is to be done, waits for what happens next, and ends when there
+// is nothing left to do or no more time.
+func (r *run) loop(ctx context.Context) {
+	done := ctx.Done()
+	for {
+		now := time.Now()
+		r.keepTime(now)
+		r.dispatch(now)
+		r.receive(now)
+		r.publish(now)
+		if r.finished(now) {
+			return
+		}
+		select {
+		case <-r.in.Ready():
+			for _, happen := range r.in.Take() {
+				happen()
+			}
+		case <-done:
+			r.stop()
+			done = nil
+		case <-r.timer.C:
+			r.alarm = time.Time{}
+		}
+	}
+}
+
+// finished tells whether the loop is at its end, and otherwise sets the timer for
+// the ends that a stop brings.
+func (r *run) finished(now time.Time) bool {
+	if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.Len() == 0 {
+		return true
+	}
+	return !r.stopped.IsZero() && !now.Before(r.end())
+}
+
+// end is when Run returns at the latest.
+func (r *run) end() time.Time { return r.stopped.Add(r.opts.ShutdownTimeout + hardStop) }
+
+// stop begins to end the run: nothing more is received, what is held is finished.
+func (r *run) stop() {
+	if r.stopped.IsZero() {
+		r.closing, r.stopped = true, time.Now()
+		r.ending.Store(true)
+	}
+}
+
+// keepTime does what is due because time has passed.
+func (r *run) keepTime(now time.Time) {
+	if !r.limit.IsZero() && !now.Before(r.limit) {
+		r.stop()
+	}
+	switch {
+	case !r.stopped.IsZero() && r.over:
+		r.wakeAt(r.end())
+	case !r.stopped.IsZero():
+		cut := r.stopped.Add(r.opts.ShutdownTimeout)
+		if now.Before(cut) {
+			r.wakeAt(cut)
+			return
+		}
+		r.interruptAll()
+	case !r.limit.IsZero():
+		r.wakeAt(r.limit)
+	}
+}
+
+// interruptAll ends the patience with handlers, and with receives that are out.
+// What has not begun is given back.
+func (r *run) interruptAll() {
+	r.over = true
+	r.interrupt(ErrShutdown)
+	r.cut()
+	unbegun := append(r.late, r.collector.waiting...)
+	r.late = nil
+	r.collector.reset(nil)
+	r.giveBack(unbegun)
+	r.wakeAt(r.end())
+}
+
+// giveBack makes messages that no handler has seen visible again.
+func (r *run) giveBack(hs []*held) {
+	r.onWay.Add(-int64(len(hs)))
+	for _, h := range hs {
+		h.stage, h.given = settling, true
+		r.settler.GiveBack(0, 0, &h.lease)
+	}
+}
+
+// wakeAt makes the loop take a turn at t, if it does not before.
+func (r *run) wakeAt(t time.Time) {
+	if t.IsZero() || (!r.alarm.IsZero() && !t.Before(r.alarm)) {
+		return
+	}
+	r.alarm = t
+	r.timer.Reset(time.Until(t))
+}
+
+// leave settles what can still be settled when the loop has ended, and returns how
+// many messages cannot.
+func (r *run) leave() int {
+	const lastCalls = 500 * time.Millisecond // they were tried all the time
+	ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
+	defer cancel()
+	r.settler.Close(ctx)
+	for _, happen := range r.in.Take() {
+		happen()
+	}
+	return len(r.hand)
+}
+
+// wait waits for all goroutines of the run, except for handlers that ignore the
+// end of their context, and hooks that block.
+func (r *run) wait() {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		r.helpers.Wait()
+		if r.running.Len() == 0 {
+			r.calls.Wait()
+		}
+	}()
+	patience := time.NewTimer(hardStop)
+	defer patience.Stop()
+	select {
+	case <-gone:
+	case <-patience.C:
+	}
+}
+
+func (r *run) result(left int) error {
+	var errs []error
+	if r.fatal != nil {
+		errs = append(errs, r.fatal)
+	}
+	if r.over && (left > 0 || r.report.GivenBack > 0 || r.running.Len() > 0) {
+		report := r.report
+		report.Abandoned += left
+		report.Stuck = r.running.Len()
+		errs = append(errs, &report)
+	}
+	return errors.Join(errs...)
+}
+
+// fail ends the run because of err, an error that will not pass.
+func (r *run) fail(doing string, err error) {
+	if r.fatal == nil {
+		r.fatal = fmt.Errorf("sluice: %s %s: %w", doing, r.c.url, err)
+		r.log(slog.LevelError, "the consumer stops", "queue", r.c.url, "doing", doing, "err", err)
+	}
+	r.stop()
+}
+
+// receive sends the receives that are useful now.
+func (r *run) receive(now time.Time) {
+	for !r.closing && !r.c.paused.Load() {
+		n, again := r.pace.Next(r.view(now))
+		if n == 0 {
+			r.wakeAt(again)
+			return
+		}
+		r.pace.Sent(n)
+		r.out++
+		r.asked += n
+		alone := len(r.hand) == 0 && r.out == 1
+		r.helpers.Go(func() {
+			sent := time.Now()
+			raw, err := r.queue.Receive(r.receives, n, r.pollTime(), "")
+			arrived := time.Now()
+			r.in.Put(func() { r.answered(answer{n, alone, sent, arrived, raw, err}) })
+		})
+	}
+}
+
+// pollTime is how long a receive waits for its first message.
+func (r *run) pollTime() time.Duration {
+	const whenDraining = 2 * time.Second // any long poll asks every server, and so knows that the queue is empty
+	if r.drain {
+		return min(whenDraining, r.opts.PollTime)
+	}
+	return r.opts.PollTime
+}
+
+// view is the run as its pace sees it.
+func (r *run) view(now time.Time) pace.View {
+	v := pace.View{
+		Now: now, Free: r.opts.Concurrency - r.running.Len(), Waiting: len(r.collector.waiting) + len(r.late),
+		Held: len(r.hand), Due: r.collector.due(), Latency: time.Duration(r.latency.Load()),
+	}
+	v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked
+	v.Enough = max(1, r.opts.BytesInFlight/r.largest)
+	if v.Held == 0 && r.out == 0 {
+		v.Budget = max(1, v.Budget) // whatever its size: nobody else will make room
+	}
+	if most := r.opts.MaxMessages; most > 0 {
+		v.Budget = min(v.Budget, most-r.received-r.asked)
+		v.Enough = min(v.Enough, v.Budget)
+	}
+	return v
+}
+
+// An answer is the end of a receive.
+type answer struct {
+	asked         int
+	alone         bool // nothing was in progress when it was sent
+	sent, arrived time.Time
+	messages      []types.Message
+	err           error
+}
+
+func (r *run) answered(a answer) {
+	r.out--
+	r.asked -= a.asked
+	now := time.Now()
+	if a.err != nil {
+		r.unanswered(a, now)
+		return
+	}
+	r.recovered()
+	r.c.tally.lastReceive.Store(now.UnixNano())
+	r.take(a)
+	r.empty = len(a.messages) == 0
+	if r.drain && r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {
+		r.closing = true
+	}
+	if most := r.opts.MaxMessages; most > 0 && r.received >= most {
+		r.closing = true
+	}
+	r.dispatch(now)
+	r.pace.Answered(pace.Answer{Asked: a.asked, Got: len(a.messages), Sent: a.sent}, r.view(now))
+}
+
+// unanswered deals with a receive that failed.
+func (r *run) unanswered(a answer, now time.Time) {
+	fault := queue.ClassifyRequest(a.err)
+	if r.over {
+		return // the receive was cut
+	}
+	if fault == queue.Lasting {
+		r.fail("receiving from", a.err)
+	}
+	r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Failed: true, Throttled: fault == queue.Throttled}, r.view(now))
+	failures, until := r.pace.Outage()
+	r.c.tally.failing(a.err)
+	if failures >= worthSaying && !r.outage {
+		r.outage = true
+		r.log(slog.LevelWarn, "receiving fails", "queue", r.c.url, "failures", failures, "again", until, "err", a.err)
+	}
+}
+
+// worthSaying is how many receives in a row have failed when a log line says so:
+// a single one is what networks are like.
+const worthSaying = 3
+
+func (r *run) recovered() {
+	r.c.tally.failing(nil)
+	if r.outage {
+		r.outage = false
+		r.log(slog.LevelDebug, "receiving again", "queue", r.c.url)
+	}
+}
+
+// take puts the messages of an answer under leases and into the collector.
+func (r *run) take(a answer) {
+	r.received += len(a.messages)
+	r.c.tally.received.Add(int64(len(a.messages)))
+	slab := make([]held, len(a.messages)) // one allocation for all
+	fresh := make([]*held, 0, len(a.messages))
+	receipts := make([]lease.Receipt[*held], 0, len(a.messages))
+	for i := range a.messages {
+		h := &slab[i]
+		h.from(&a.messages[i], a.arrived)
+		h.handle, h.sent = h.ReceiptHandle, a.sent
+		if known := r.hand[h.ID]; known != nil {
+			r.adopt(known, h, a)
+			continue
+		}
+		h.lease.Of = h
+		h.arrived, h.bytes = a.arrived, h.size()
+		r.hand[h.ID] = h
+		r.bytes += h.bytes
+		r.largest = max(h.bytes, r.largest-r.largest/64, smallest)
+		fresh = append(fresh, h)
+		receipts = append(receipts, lease.Receipt[*held]{Lease: &h.lease, Handle: h.handle})
+	}
+	r.keeper.Add(a.sent, a.arrived, receipts...)
+	r.onWay.Add(int64(len(fresh)))
+	if r.over {
+		r.giveBack(fresh) // nobody will handle them in time
+		return
+	}
+	r.collector.add(fresh...)
+}
+
+// smallest is what a message is taken to need at least, whatever its body.
+const smallest = 1 << 10
+
+// adopt notes that a message in hand was received once more. Only its newest
+// receipt handle is sure to delete it; it is not handled twice.
+func (r *run) adopt(known, newer *held, a answer) {
+	r.c.tally.duplicates.Add(1)
+	known.handle, known.sent = newer.handle, a.sent
+	known.lost.Store(false)
+	r.keeper.Adopt(&known.lease, newer.handle, a.sent, a.arrived)
+}
+
+// dispatch hands batches over to free slots.
+func (r *run) dispatch(now time.Time) {
+	if r.over {
+		return
+	}
+	r.recall(now)
+	for r.running.Len() < r.opts.Concurrency {
+		batch, why := r.collector.next(now, r.hurry())
+		if len(batch) == 0 {
+			r.wakeAt(r.collector.due())
+			return
+		}
+		if batch = r.safe(batch, now); len(batch) > 0 {
+			r.start(batch, why, now)
+		}
+	}
+}
+
+// hurry returns why batches do not wait to be full; empty: they do.
+func (r *run) hurry() Reason {
+	switch {
+	case r.drain && r.empty:
+		return Drained
+	case r.closing:
+		return Stopping
+	default:
+		return ""
+	}
+}
+
+// margin is how much lease a message must have left to begin: enough for a
+// renewal that was late to be tried again.
+func (r *run) margin() time.Duration { return r.opts.VisibilityTimeout / 10 }
+
+// safe puts aside the messages of a batch that are too near the end of their
+// leases: renewals fail, or it was received long ago.
+func (r *run) safe(batch []*held, now time.Time) []*held {
+	return slices.DeleteFunc(batch, func(h *held) bool {
+		if now.Sub(h.sent) < r.opts.VisibilityTimeout/2 {
+			return false // its first renewal is not even due
+		}
+		if r.keeper.Left(&h.lease, now) >= r.margin() {
+			return false
+		}
+		r.late = append(r.late, h)
+		return true
+	})
+}
+
+// recall returns to the collector what was put aside and has been renewed since.
+func (r *run) recall(now time.Time) {
+	if len(r.late) == 0 {
+		return
+	}
+	var renewed []*held
+	r.late = slices.DeleteFunc(r.late, func(h *held) bool {
+		if r.keeper.Left(&h.lease, now) < r.margin() {
+			return false
+		}
+		renewed = append(renewed, h)
+		return true
+	})
+	r.collector.putBack(renewed)
+	if len(r.late) > 0 {
+		r.wakeAt(now.Add(r.margin() / 2))
+	}
+}
+
+// settled notes the ends of messages.
+func (r *run) settled(results []settle.Result[*held]) {
+	for _, res := range results {
+		h := res.Lease.Of
+		if h.handle != res.Handle {
+			r.again(h, res)
+			continue
+		}
+		if res.End == settle.Refused {
+			r.fail("settling messages of", res.Err)
+		}
+		r.c.tally.end(res)
+		r.conclude(h, res.End)
+	}
+}
+
+// again settles a message anew that was received once more while it was being
+// settled: only its newest receipt handle is sure to have an effect.
+func (r *run) again(h *held, res settle.Result[*held]) {
+	r.keeper.Adopt(&h.lease, h.handle, h.sent, time.Now())
+	if res.Change {
+		r.settler.GiveBack(0, res.Delay, &h.lease)
+		return
+	}
+	r.settler.Delete(0, &h.lease)
+}
+
+// conclude lets go of a message.
+func (r *run) conclude(h *held, end settle.End) {
+	delete(r.hand, h.ID)
+	r.bytes -= h.bytes
+	if r.stopped.IsZero() {
+		return
+	}
+	switch {
+	case h.given:
+		r.report.GivenBack++
+	case end == settle.Deleted || end == settle.GivenBack:
+		r.report.Finished++
+	default:
+		r.report.Abandoned++
+	}
+}
+
+// renew makes one call for the keeper.
+func (r *run) renew(ctx context.Context, renewals []lease.Renewal[*held]) []error {
+	changes := make([]queue.Change, len(renewals))
+	for i, w := range renewals {
+		changes[i] = queue.Change{Handle: w.Handle, Timeout: w.Timeout}
+	}
+	errs := r.queue.Change(ctx, changes)
+	for i, err := range errs {
+		switch {
+		case err == nil:
+		case queue.ClassifyEntry(err) == queue.Lost:
+			errs[i] = fmt.Errorf("%w: %w", lease.ErrGone, err)
+		case queue.ClassifyEntry(err) == queue.Lasting:
+			r.in.Put(func() { r.fail("renewing leases of", err) })
+		}
+	}
+	return errs
+}
+
+// lost is told by the keeper of leases that have ended while they were kept.
+func (r *run) lost(leases []*lease.Lease[*held], cause error) {
+	for _, l := range leases {
+		l.Of.lost.Store(true)
+	}
+	r.in.Put(func() { r.loseAll(leases, cause) })
+}
+
+func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
+	for _, l := range leases {
+		h := l.Of
+		if !h.lost.Load() {
+			continue // it was received once more since
+		}
+		r.c.tally.lost.Add(1)
+		r.log(slog.LevelWarn, "lease lost", "queue", r.c.url, "message", h.ID, "cause", cause)
+		r.hook(func(hooks *Hooks) { hooks.leaseLost(LeaseEvent{Message: &h.Message, Err: cause}) })
+		switch h.stage {
+		case waiting:
+			r.onWay.Add(-1)
+			r.conclude(h, settle.Lost)
+		case handling:
+			h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
+		case settling: // what settles it will find out
+		}
+	}
+	gone := func(h *held) bool { return r.hand[h.ID] != h }
+	r.collector.remove(gone)
+	r.late = slices.DeleteFunc(r.late, gone)
+}
+
+// observe is told of each call to SQS, by the goroutine that made it.
+func (r *run) observe(c queue.Call) {
+	r.c.tally.call(c)
+	if c.Err == nil && (c.Op != queue.OpReceive || c.Entries == 10) {
+		const weight = 8 // of the past against the newest, in a moving average
+		old := r.latency.Load()
+		r.latency.Store(old + (int64(c.Took)-old)/weight) // a lost update changes little
+	}
+	r.hook(func(hooks *Hooks) { hooks.call(CallEvent(c)) })
+}
+
+// hook lets f call hooks, soon and on another goroutine.
+func (r *run) hook(f func(*Hooks)) {
+	if r.opts.Hooks.none() {
+		return
+	}
+	r.aside.Do(func() { f(&r.opts.Hooks) })
+}
+
+// log writes a line, soon and on another goroutine: a logger may block.
+func (r *run) log(level slog.Level, msg string, args ...any) {
+	r.aside.Do(func() { r.opts.Logger.Log(context.Background(), level, msg, args...) })
+}
+
+// publish tells how the run is doing to those who ask from outside.
+func (r *run) publish(now time.Time) {
+	t := &r.c.tally
+	t.inFlight.Store(int64(len(r.hand)))
+	t.bytes.Store(int64(r.bytes))
+	t.handlers.Store(int64(r.running.Len()))
+	t.dropped.Store(r.dropped + r.aside.Dropped())
+	oldest := int64(0)
+	if e := r.running.Front(); e != nil {
+		oldest = e.Value.(*call).began.UnixNano()
+	}
+	t.oldest.Store(oldest)
+	if state := r.state(); t.enter(state, now) {
+		r.hook(func(hooks *Hooks) { hooks.health(r.c.Health()) })
+	}
+}
+
+// state tells what the run is doing about receiving.
+func (r *run) state() State {
+	failures, _ := r.pace.Outage()
+	switch {
+	case r.closing:
+		return StateStopping
+	case r.c.paused.Load():
+		return StatePaused
+	case failures >= worthSaying:
+		return StateBackingOff
+	case r.out > 0:
+		return StateReceiving
+	default:
+		return StateWaiting
+	}
+}
+
+// A tally counts what the runs of a Consumer do. Its fields may be used by any
+// goroutine.
+type tally struct {
+	received, duplicates, succeeded, failed, panics         atomic.Int64
+	deleted, givenBack, deadLettered, lost, unsettled       atomic.Int64
+	inFlight, bytes, handlers, oldest, lastReceive, dropped atomic.Int64
+	batches                                                 [len(reasons)]atomic.Int64
+	calls, errors                                           [len(operations)]atomic.Int64
+
+	mu      sync.Mutex // guards the fields below; never held while calling out
+	state   State
+	since   time.Time
+	failure error
+}
+
+var (
+	reasons    = [...]Reason{Full, Bytes, WaitOver, Drained, Stopping}
+	operations = [...]string{queue.OpReceive, queue.OpDelete, queue.OpChange, queue.OpSend}
+)
+
+func (t *tally) batch(why Reason) { t.batches[slices.Index(reasons[:], why)].Add(1) }
+
+func (t *tally) call(c queue.Call) {
+	i := slices.Index(operations[:], c.Op)
+	t.calls[i].Add(1)
+	if c.Err != nil {
+		t.errors[i].Add(1)
+	}
+}
+
+func (t *tally) end(res settle.Result[*held]) {
+	switch res.End {
+	case settle.Deleted:
+		t.deleted.Add(1)
+	case settle.GivenBack:
+		t.givenBack.Add(1)
+	case settle.Lost, settle.Refused:
+		t.unsettled.Add(1)
+	}
+}
+
+// failing notes the error of the newest receive; nil: it succeeded.
+func (t *tally) failing(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failure = err
+}
+
+// enter notes a state and tells whether it is another one that is worth telling:
+// waiting for room is a part of receiving.
+func (t *tally) enter(s State, now time.Time) (changed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s == t.state {
+		return false
+	}
+	working := func(s State) bool { return s == StateReceiving || s == StateWaiting }
+	changed = !working(s) || !working(t.state)
+	t.state, t.since = s, now
+	return changed
+}
+
+func (t *tally) health() Health {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	state := t.state
+	orElse(&state, StateStopped)
+	return Health{State: state, Since: t.since, Err: t.failure}
+}
+
+func (t *tally) stats() Stats {
+	s := Stats{
+		Received: t.received.Load(), Duplicates: t.duplicates.Load(), Succeeded: t.succeeded.Load(), Failed: t.failed.Load(), Panics: t.panics.Load(),
+		Deleted: t.deleted.Load(), GivenBack: t.givenBack.Load(), DeadLettered: t.deadLettered.Load(), LeasesLost: t.lost.Load(), Unsettled: t.unsettled.Load(),
+		Batches: map[Reason]int64{}, Calls: map[string]int64{}, Errors: map[string]int64{},
+		InFlight: int(t.inFlight.Load()), BytesInFlight: int(t.bytes.Load()), Handlers: int(t.handlers.Load()), HooksDropped: t.dropped.Load(),
+		OldestHandler: moment(t.oldest.Load()), LastReceive: moment(t.lastReceive.Load()),
+	}
+	for i, why := range reasons {
+		s.Batches[why] = t.batches[i].Load()
+	}
+	for i, op := range operations {
+		s.Calls[op], s.Errors[op] = t.calls[i].Load(), t.errors[i].Load()
+	}
+	return s
+}
+
+// moment is a time in nanoseconds since 1970; 0 is none.
+func moment(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
+}

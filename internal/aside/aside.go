@@ -1,0 +1,78 @@
+// Package aside runs callbacks that nobody waits for: hooks and log lines, which
+// are the user's code and may be slow, block or panic.
+package aside
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// A Queue runs functions one after another, in the order in which they were
+// given, on a goroutine of [Queue.Run]. What it cannot keep it drops and counts:
+// a hook that blocks costs events, never messages.
+type Queue struct {
+	todo    chan func()
+	dropped atomic.Int64
+}
+
+// New returns a Queue that keeps up to size functions waiting.
+func New(size int) *Queue {
+	return &Queue{todo: make(chan func(), size)}
+}
+
+// Do lets f run soon. It never blocks; f is dropped when too many wait.
+func (q *Queue) Do(f func()) {
+	select {
+	case q.todo <- f:
+	default:
+		q.dropped.Add(1)
+	}
+}
+
+// Dropped returns how many functions were not run because too many waited.
+func (q *Queue) Dropped() int64 { return q.dropped.Load() }
+
+// Run runs what [Queue.Do] gave until ctx is done, then what still waits, and
+// returns. A function that never returns keeps Run from returning.
+func (q *Queue) Run(ctx context.Context) {
+	for !q.attempt(ctx) {
+	}
+}
+
+// attempt works on a goroutine of its own and tells whether the work came to its
+// end. A function that panics or calls runtime.Goexit takes that goroutine with
+// it and nothing else.
+func (q *Queue) attempt(ctx context.Context) (ended bool) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		defer func() { _ = recover() }() // what it panicked with is the user's business
+		q.work(ctx)
+		ended = true
+	}()
+	<-gone
+	return ended
+}
+
+func (q *Queue) work(ctx context.Context) {
+	for {
+		select {
+		case f := <-q.todo:
+			f()
+		case <-ctx.Done():
+			q.rest()
+			return
+		}
+	}
+}
+
+func (q *Queue) rest() {
+	for {
+		select {
+		case f := <-q.todo:
+			f()
+		default:
+			return
+		}
+	}
+}

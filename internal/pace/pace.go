@@ -1,0 +1,313 @@
+// Package pace decides when the next receive goes out and how much it asks for.
+//
+// Three forces pull at it. Handlers should never wait for messages that are in
+// the queue; messages should never wait for handlers, because a held message is
+// hidden from other consumers and has spent one of its receives; and each call
+// costs money, so each should bring as much as it can.
+//
+// A Pace is a model of the queue and of the handlers, fed with what happened and
+// asked for the next step. It starts no goroutine, makes no call and reads no
+// clock; one goroutine owns it.
+package pace
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	full = 10 // messages in one receive; SQS gives no more
+
+	prefetch  = time.Second            // messages wait no longer for a handler, at the observed rate
+	maxGather = 100 * time.Millisecond // a receive waits at most this long for more slots to come free
+	minHold   = 50 * time.Millisecond  // the first time that a receive is held back after an idle spell
+	maxHold   = 5 * time.Second        // a batch that could be full is noticed no later
+	calm      = time.Second            // a receive that waited longer than this met an idle queue
+
+	firstDelay = 20 * time.Millisecond // upper bound of the first back-off
+	maxDelay   = 30 * time.Second      // upper bound of every back-off
+	outage     = 3                     // failures in a row after which a single receiver goes on
+
+	weight = 0.3 // of the newest observation in a moving average
+)
+
+// Config describes a consumer. All fields are required.
+type Config struct {
+	Batch       int            // messages of a full batch
+	Slots       int            // handler calls at once
+	WaitTime    time.Duration  // of a batch, from its first message
+	Receivers   int            // receives at once, at most
+	MaxInFlight int            // messages held at once, at most
+	Hold        bool           // whether receives are held back so that they come back fuller
+	Rand        func() float64 // jitter, in [0, 1)
+}
+
+// A View is the consumer at one moment.
+type View struct {
+	Now     time.Time
+	Free    int           // slots with no handler call
+	Waiting int           // messages in hand that no handler has yet
+	Held    int           // messages in hand, waiting, handled or being settled
+	Due     time.Time     // end of the open batch's wait; zero: no batch is open
+	Latency time.Duration // of calls that SQS answers at once
+	Budget  int           // messages that may still be asked for, by bytes in flight and by the bounds of the run
+	Enough  int           // the budget will not grow beyond this; a receive for Enough is as large as one can be
+}
+
+// An Answer is the end of a receive.
+type Answer struct {
+	Asked, Got int
+	Sent       time.Time
+	Failed     bool
+	Throttled  bool
+}
+
+// Pace is the model. The zero value is not usable; see [New].
+type Pace struct {
+	Config
+
+	out   int // receives that wait for their answers
+	asked int // messages that they asked for
+	want  int // receives at once that the load asks for
+
+	surprises int // answers in a row that were full although the rate had not promised it
+
+	arrival arrival
+	service service
+
+	hold      time.Duration // how long receives were held back last
+	heldUntil time.Time
+	gather    time.Time // since when a smaller receive than useful could go out; zero: none could
+
+	failures int         // in a row, receives that were out together counting once
+	failedAt time.Time   // when the last of them was noticed
+	benched  []time.Time // receivers that sit out a back-off, until then
+}
+
+// New returns a Pace for a consumer that has just begun.
+func New(c Config) *Pace {
+	return &Pace{Config: c, want: 1}
+}
+
+// Next says how many messages a receive should ask for that goes out now; 0 means
+// none, and look again at the given time, or at the next event if it is zero.
+func (p *Pace) Next(v View) (n int, at time.Time) {
+	if p.heldUntil.After(v.Now) {
+		return 0, p.heldUntil
+	}
+	if p.out >= p.receivers(v.Now) {
+		return 0, p.benchEnd()
+	}
+	limit := p.limit(v)
+	n = min(full, limit-v.Waiting-p.asked, v.Budget, p.MaxInFlight-v.Held-p.asked)
+	if n <= 0 {
+		p.gather = time.Time{}
+		return 0, time.Time{}
+	}
+	if p.useful(n, limit, v) {
+		return n, time.Time{}
+	}
+	return p.gathered(n, limit, v)
+}
+
+// useful tells whether a receive for n messages is as large as is worth waiting for.
+func (p *Pace) useful(n, limit int, v View) bool {
+	switch {
+	case n >= min(full, v.Enough):
+		return true // it cannot become larger
+	case v.Held == 0:
+		return true // nothing is under way that could make it larger
+	default:
+		return p.Batch > 1 && v.Free > 0 && n == limit-v.Waiting-p.asked // it completes the batch
+	}
+}
+
+// gathered decides on a receive for fewer messages than a fuller one soon could
+// ask for. Slots that come free together are worth one receive, so it waits for a
+// fiftieth of what a handler takes.
+func (p *Pace) gathered(n, limit int, v View) (int, time.Time) {
+	if v.Free == 0 && n < min(full, limit) {
+		p.gather = time.Time{}
+		return 0, time.Time{} // the handlers have enough to do until the next one ends
+	}
+	if p.gather.IsZero() {
+		p.gather = v.Now
+	}
+	at := p.gather.Add(min(maxGather, max(firstDelay, p.service.perCall()/50)))
+	if v.Now.Before(at) {
+		return 0, at
+	}
+	return n, time.Time{}
+}
+
+// Sent notes that a receive for n messages went out.
+func (p *Pace) Sent(n int) {
+	p.out++
+	p.asked += n
+	p.gather = time.Time{}
+}
+
+// Answered notes the end of a receive. v is the consumer with what the answer
+// brought: already dispatched, as far as there were slots.
+func (p *Pace) Answered(a Answer, v View) {
+	p.out--
+	p.asked -= a.Asked
+	if a.Failed {
+		p.failed(a, v.Now)
+		return
+	}
+	p.failures, p.failedAt = 0, time.Time{}
+	p.arrival.note(a.Got, a.Got == a.Asked, v.Now)
+	p.adapt(a, v)
+	p.holdBack(a, v)
+}
+
+// Handled notes that a handler call ended that took d.
+func (p *Pace) Handled(d time.Duration, now time.Time) { p.service.note(d, now) }
+
+// Outage returns until when receives are held off because of failures, and how
+// many there were in a row.
+func (p *Pace) Outage() (failures int, until time.Time) {
+	for _, t := range p.benched {
+		if t.After(until) {
+			until = t
+		}
+	}
+	return p.failures, until
+}
+
+// receivers returns how many receives may be out now.
+func (p *Pace) receivers(now time.Time) int {
+	n := 0
+	for _, t := range p.benched {
+		if t.After(now) {
+			p.benched[n] = t
+			n++
+		}
+	}
+	p.benched = p.benched[:n]
+	return p.want - n
+}
+
+// benchEnd returns when the next receiver's back-off ends; zero if none sits one out.
+func (p *Pace) benchEnd() (first time.Time) {
+	for _, t := range p.benched {
+		if first.IsZero() || t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+// limit returns how many messages may wait for a handler: enough for the slots
+// that are free and for those that will be within a second.
+func (p *Pace) limit(v View) int {
+	return v.Free*p.Batch + p.ahead(v)
+}
+
+// ahead returns how many messages may wait while every slot is taken: those for
+// which a slot comes free within a second, but no more than the receivers can
+// bring at once or a batch needs.
+func (p *Pace) ahead(v View) int {
+	calls := p.service.calls(p.Slots, prefetch, v.Now)
+	return min(int(calls)*p.Batch, max(full*p.want, p.Batch))
+}
+
+// adapt changes the number of receivers: one more while answers come back full
+// and handlers wait for more, fewer when they do not, one when the queue is empty.
+// An answer at least half full changes nothing: SQS gives those while thousands
+// of messages wait.
+func (p *Pace) adapt(a Answer, v View) {
+	switch {
+	case a.Got == 0:
+		p.want = 1
+	case a.Got == a.Asked && v.Free > 0:
+		p.want = min(p.Receivers, p.wanted(v.Now))
+	case 2*a.Got < a.Asked && p.Hold && p.Batch > 1:
+		p.want, p.surprises = 1, 0
+	case 2*a.Got < a.Asked:
+		p.want = max(1, p.want-1)
+	}
+	if a.Got > 0 && p.Batch == 1 {
+		p.want = max(p.want, min(p.Receivers, p.spare(v.Latency)))
+	}
+}
+
+// wanted returns how many receivers a full answer speaks for. Where receives are
+// held back, the rate tells what to expect: receivers beyond that would find the
+// queue empty and come back with a message each. Answers that are full all the
+// same, twice in a row, show that there is more.
+func (p *Pace) wanted(now time.Time) int {
+	if !p.Hold || p.Batch == 1 {
+		return p.want + 1
+	}
+	p.surprises++
+	return max(1+p.surprises/2, int(p.arrival.backlog(now)/full))
+}
+
+// spare returns how many receives should wait at a trickle, so that one is
+// waiting whenever a message is sent, also while the others' answers travel. Only
+// where a receive brings a single message anyway: more receivers would make
+// fuller answers emptier.
+func (p *Pace) spare(latency time.Duration) int {
+	meanwhile := p.arrival.rate * latency.Seconds()
+	if meanwhile > 0.5 || meanwhile == 0 {
+		return 1
+	}
+	return 1 + int(math.Ceil(meanwhile+3*math.Sqrt(meanwhile)))
+}
+
+// holdBack decides how long to leave messages in the queue after an answer that
+// was not full, so that the next one comes back fuller. There nothing needs a
+// lease, and n messages cost n/10 receives instead of up to n.
+func (p *Pace) holdBack(a Answer, v View) {
+	p.heldUntil = time.Time{}
+	if !p.Hold || p.Batch == 1 || a.Got == a.Asked || v.Waiting == 0 || v.Due.IsZero() {
+		return
+	}
+	if v.Now.Sub(a.Sent) > calm || p.arrival.jumped {
+		p.hold = 0 // the queue was idle, or has woken up: nothing is known of what comes next
+	}
+	left := v.Due.Sub(v.Now)
+	if left <= 0 {
+		return
+	}
+	missing := float64(p.Batch - v.Waiting)
+	fetch := p.fetchTime(missing, left, v.Latency)
+	if left <= fetch {
+		p.heldUntil = v.Due // what comes now belongs to the next batch
+		return
+	}
+	grown := max(2*p.hold, minHold)
+	p.hold = min(grown, p.WaitTime/2, maxHold, inSeconds(missing/p.arrival.rate))
+	p.heldUntil = v.Now.Add(min(p.hold, left-fetch))
+}
+
+// fetchTime estimates how long it takes to receive what will be in the queue when
+// the batch's wait ends: the first answer, and one more for each further ten.
+func (p *Pace) fetchTime(missing float64, left, latency time.Duration) time.Duration {
+	receives := 1 + min(missing, p.arrival.rate*left.Seconds())/full
+	return min(left/2, inSeconds(1.5*latency.Seconds()*receives)) // half as much again, for answers slower than usual
+}
+
+func (p *Pace) failed(a Answer, now time.Time) {
+	if p.failures == 0 || a.Sent.After(p.failedAt) {
+		p.failures++
+		p.failedAt = now
+	}
+	if a.Throttled {
+		p.want = max(1, p.want*3/4)
+	}
+	if p.failures >= outage {
+		p.want = 1
+	}
+	bound := min(maxDelay.Seconds(), firstDelay.Seconds()*math.Pow(2, float64(p.failures-1)))
+	p.benched = append(p.benched, now.Add(inSeconds(bound*p.Rand())))
+}
+
+func inSeconds(s float64) time.Duration {
+	if s >= float64(math.MaxInt64)/1e9 || math.IsNaN(s) {
+		return math.MaxInt64
+	}
+	return time.Duration(s * 1e9)
+}

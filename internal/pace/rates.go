@@ -1,0 +1,83 @@
+package pace
+
+import "time"
+
+// average is a moving average. The zero value knows nothing.
+type average struct {
+	value float64
+	known bool
+}
+
+func (a *average) note(v float64) {
+	if !a.known {
+		a.value, a.known = v, true
+		return
+	}
+	a.value += weight * (v - a.value)
+}
+
+// arrival observes how fast messages come into the queue. While answers come
+// back full it is the receivers that are observed, not the senders, so a
+// measurement ends only with an answer that emptied the queue.
+type arrival struct {
+	rate   float64 // messages a second
+	jumped bool    // the last measurement was several times the rate before it
+
+	since time.Time // of the measurement under way
+	count int       // messages in it
+}
+
+const (
+	burst    = 4                     // times the rate known so far
+	shortest = 10 * time.Millisecond // a measurement over less would be noise
+)
+
+func (a *arrival) note(got int, full bool, now time.Time) {
+	a.count += got
+	if a.since.IsZero() {
+		a.since, a.count = now, 0
+		return
+	}
+	took := now.Sub(a.since)
+	if full || took < shortest {
+		return
+	}
+	measured := float64(a.count) / took.Seconds()
+	a.jumped = a.rate > 0 && measured > burst*a.rate
+	if a.rate == 0 || a.jumped {
+		a.rate = measured
+	} else {
+		a.rate += weight * (measured - a.rate)
+	}
+	a.since, a.count = now, 0
+}
+
+// backlog estimates how many messages have come since the queue was seen empty
+// and are still there.
+func (a *arrival) backlog(now time.Time) float64 {
+	return a.rate*now.Sub(a.since).Seconds() - float64(a.count)
+}
+
+// service observes how fast handlers are.
+type service struct {
+	took average   // seconds of one call
+	last time.Time // when a call ended last
+}
+
+func (s *service) note(d time.Duration, now time.Time) {
+	s.took.note(d.Seconds())
+	s.last = now
+}
+
+func (s *service) perCall() time.Duration { return inSeconds(s.took.value) }
+
+// calls returns how many calls will begin within d if every slot is taken now.
+// Nothing is known before the first call has ended; and when none has ended for
+// longer than they used to take, they have become slower.
+func (s *service) calls(slots int, d time.Duration, now time.Time) float64 {
+	if !s.took.known {
+		return 0
+	}
+	took := max(s.took.value, now.Sub(s.last).Seconds(), 1e-6)
+	return float64(slots) * d.Seconds() / took
+}

@@ -1,0 +1,70 @@
+package queue
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"reflect"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// options fits the caller's SDK client to the calls of a consumer, call by call.
+type options struct{ wrapped atomic.Pointer[whole] }
+
+// single makes one attempt of each call. The receive loop is the retry of
+// receives: a hidden one can lose the answer of the first attempt and with it ten
+// messages, for a whole visibility timeout. Deletes and visibility changes are
+// tried again by those who know until when that makes sense.
+func (o *options) single(so *sqs.Options) {
+	so.Retryer = aws.NopRetryer{}
+	so.RetryMaxAttempts = 0 // would wrap the retryer again
+	so.HTTPClient = o.client(so.HTTPClient)
+}
+
+// client returns inner behind a whole, the same one for the same inner.
+func (o *options) client(inner sqs.HTTPClient) sqs.HTTPClient {
+	if inner == nil {
+		return nil
+	}
+	if !reflect.TypeOf(inner).Comparable() { // a func, say: it cannot be recognised
+		return &whole{inner: inner}
+	}
+	if w := o.wrapped.Load(); w != nil && w.inner == inner {
+		return w
+	}
+	w := &whole{inner: inner}
+	o.wrapped.Store(w)
+	return w
+}
+
+// whole sends requests so that their answers are read as a whole.
+//
+// smithy-go closes the body of a request as soon as the answer's headers are
+// there. The transport may then still be about to look once more for surplus
+// bytes: the body's WriteTo, closed, reports io.EOF as an error, the transport
+// takes that for a failed write, and closes the connection while the answer is
+// being read. The ten messages of that answer are lost until their visibility
+// timeout ends. A body that cannot be closed has no such end; and one that the
+// transport knows to be in memory goes out in one write with its headers.
+type whole struct{ inner sqs.HTTPClient }
+
+const maxInMemory = 1 << 20 // requests of a consumer are a few kB; a dead letter may be larger
+
+func (w *whole) Do(r *http.Request) (*http.Response, error) {
+	switch {
+	case r.Body == nil || r.Body == http.NoBody:
+	case r.ContentLength > 0 && r.ContentLength <= maxInMemory:
+		body := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			return nil, err
+		}
+		_ = r.Body.Close() // it is read; net/http would close it too
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	default:
+		r.Body = struct{ io.ReadCloser }{r.Body} // hides WriteTo
+	}
+	return w.inner.Do(r)
+}

@@ -1,0 +1,223 @@
+// Package queue makes the calls that a consumer makes to one queue: each with its
+// own deadline, none repeated behind the caller's back, all counted.
+package queue
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+const (
+	answerMargin = 5 * time.Second  // for an answer to arrive after the poll's wait; a dead connection hangs no longer
+	callTimeout  = 10 * time.Second // for the calls that SQS answers at once
+)
+
+// A Client makes the calls that every consumer needs. [*sqs.Client] is one.
+type Client interface {
+	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, optFns ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, optFns ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, optFns ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+}
+
+// A Sender sends one message. [*sqs.Client] is one. Only dead letters need it.
+type Sender interface {
+	SendMessage(ctx context.Context, in *sqs.SendMessageInput, optFns ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
+// The operations, by the names that SQS has for them.
+const (
+	OpReceive = "ReceiveMessage"
+	OpDelete  = "DeleteMessageBatch"
+	OpChange  = "ChangeMessageVisibilityBatch"
+	OpSend    = "SendMessage"
+)
+
+// A Call is what became of one call.
+type Call struct {
+	Op      string        // one of the operations above
+	Entries int           // messages received, or entries sent
+	Failed  int           // entries that SQS refused; all of them when Err is set
+	Took    time.Duration // from the request to its answer
+	Err     error         // of the whole call
+}
+
+// A Queue is one queue as its consumer sees it. All methods may be called
+// concurrently.
+type Queue struct {
+	Client     Client
+	URL        string
+	Visibility time.Duration                      // asked for at each receive; whole seconds
+	Attributes []types.MessageSystemAttributeName // asked for at each receive
+	Observe    func(Call)                         // told of each call, on the caller's goroutine; nil: nobody
+
+	options options
+}
+
+// A Change gives a message in flight a new visibility timeout, counted from the call.
+type Change struct {
+	Handle  string
+	Timeout time.Duration // whole seconds; 0 makes the message visible at once
+}
+
+// Receive asks for up to n messages and waits for the first at most wait (whole
+// seconds). attempt repeats an earlier receive of a FIFO queue; empty: none.
+func (q *Queue) Receive(ctx context.Context, n int, wait time.Duration, attempt string) ([]types.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+answerMargin)
+	defer cancel()
+	in := &sqs.ReceiveMessageInput{
+		QueueUrl:                    &q.URL,
+		MaxNumberOfMessages:         int32(n),
+		WaitTimeSeconds:             seconds(wait),
+		VisibilityTimeout:           seconds(q.Visibility),
+		MessageAttributeNames:       allAttributes,
+		MessageSystemAttributeNames: q.Attributes,
+	}
+	if attempt != "" {
+		in.ReceiveRequestAttemptId = &attempt
+	}
+	began := time.Now()
+	out, err := q.Client.ReceiveMessage(ctx, in, q.options.single)
+	if err != nil {
+		q.observe(Call{Op: OpReceive, Took: time.Since(began), Err: err})
+		return nil, err
+	}
+	q.observe(Call{Op: OpReceive, Took: time.Since(began), Entries: len(out.Messages)})
+	return out.Messages, nil
+}
+
+// Delete deletes the messages with the given receipt handles, ten at most, and
+// returns one error for each: nil where SQS confirmed it.
+func (q *Queue) Delete(ctx context.Context, handles []string) []error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	entries := make([]types.DeleteMessageBatchRequestEntry, len(handles))
+	for i := range handles {
+		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: &handles[i]}
+	}
+	began := time.Now()
+	out, err := q.Client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}, q.options.single)
+	errs := results(len(handles), err)
+	if err == nil {
+		for _, ok := range out.Successful {
+			confirm(errs, ok.Id)
+		}
+		refuse(errs, out.Failed)
+	}
+	q.observe(Call{Op: OpDelete, Entries: len(handles), Failed: failed(errs), Took: time.Since(began), Err: err})
+	return errs
+}
+
+// Change applies up to ten changes and returns one error for each: nil where SQS
+// confirmed it.
+func (q *Queue) Change(ctx context.Context, changes []Change) []error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(changes))
+	for i := range changes {
+		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: entryID(i), ReceiptHandle: &changes[i].Handle, VisibilityTimeout: seconds(changes[i].Timeout),
+		}
+	}
+	began := time.Now()
+	out, err := q.Client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}, q.options.single)
+	errs := results(len(changes), err)
+	if err == nil {
+		for _, ok := range out.Successful {
+			confirm(errs, ok.Id)
+		}
+		refuse(errs, out.Failed)
+	}
+	q.observe(Call{Op: OpChange, Entries: len(changes), Failed: failed(errs), Took: time.Since(began), Err: err})
+	return errs
+}
+
+// Send sends in with sender.
+func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInput) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	began := time.Now()
+	_, err := sender.SendMessage(ctx, in, q.options.single)
+	call := Call{Op: OpSend, Entries: 1, Took: time.Since(began), Err: err}
+	if err != nil {
+		call.Failed = 1
+	}
+	q.observe(call)
+	return err
+}
+
+func (q *Queue) observe(c Call) {
+	if q.Observe != nil {
+		q.Observe(c)
+	}
+}
+
+// allAttributes asks for every attribute that the sender gave a message.
+var allAttributes = []string{"All"}
+
+// Entries are named by their positions. Message ids would not do: a duplicate in
+// one call makes SQS refuse all ten (BatchEntryIdsNotDistinct).
+var entryIDs = [...]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+
+func entryID(i int) *string { return &entryIDs[i] }
+
+// An entryError is what SQS said of one entry of a call that succeeded as a whole.
+type entryError struct{ types.BatchResultErrorEntry }
+
+func (e *entryError) Error() string {
+	return fmt.Sprintf("%s: %s", e.ErrorCode(), aws.ToString(e.Message))
+}
+
+func (e *entryError) ErrorCode() string { return aws.ToString(e.Code) }
+
+// errUnanswered stands for an entry that the answer does not mention.
+var errUnanswered = fmt.Errorf("the answer says nothing of this entry")
+
+func results(n int, err error) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+		if err == nil {
+			errs[i] = errUnanswered
+		}
+	}
+	return errs
+}
+
+func confirm(errs []error, id *string) {
+	if i, ok := position(errs, id); ok {
+		errs[i] = nil
+	}
+}
+
+func refuse(errs []error, failed []types.BatchResultErrorEntry) {
+	for _, f := range failed {
+		if i, ok := position(errs, f.Id); ok {
+			errs[i] = &entryError{f}
+		}
+	}
+}
+
+func position(errs []error, id *string) (int, bool) {
+	i, err := strconv.Atoi(aws.ToString(id))
+	return i, err == nil && i >= 0 && i < len(errs)
+}
+
+func failed(errs []error) (n int) {
+	for _, err := range errs {
+		if err != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// seconds rounds up: cutting 500 ms down to 0 would make a message visible now.
+func seconds(d time.Duration) int32 {
+	return int32((d + time.Second - 1) / time.Second)
+}

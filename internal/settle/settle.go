@@ -1,0 +1,249 @@
+// Package settle brings messages to their end: deleted, made visible again, or
+// sent to the dead-letter queue and then deleted. Calls are made ten entries at a
+// time, and tried again for as long as the message's lease lasts.
+//
+// A message stays under its lease until its delete is confirmed, so a delete that
+// fails for minutes costs calls but no second delivery. Before its visibility is
+// changed on purpose its renewals end, since one in flight would hide it again.
+package settle
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sluice-go/sluice/internal/lease"
+	"github.com/sluice-go/sluice/internal/queue"
+	"github.com/sluice-go/sluice/internal/tens"
+)
+
+// An End is what became of a message.
+type End int
+
+const (
+	Deleted   End = iota // SQS confirmed it
+	GivenBack            // its visibility timeout was changed; it will be received again
+	Lost                 // its lease ended first: it will be received again, or somebody else has deleted it
+	Refused              // SQS refused, and will again; Err says why
+)
+
+// A Result is the end of one message.
+type Result[T any] struct {
+	Lease  *lease.Lease[T]
+	End    End
+	Handle string        // the receipt handle that was used; a newer one may have come since
+	Change bool          // it was a change of visibility, to Delay
+	Delay  time.Duration // 0 unless Change
+	Err    error         // why it was Lost or Refused, if SQS said so
+}
+
+// Config says what a [Settler] works on. All fields but Send and Unburied are required.
+type Config[T any] struct {
+	Queue  *queue.Queue
+	Keeper *lease.Keeper[T]
+	FIFO   bool // an expired receipt of a FIFO queue is never used
+	Calls  int  // at once, of each kind
+	Rand   func() float64
+
+	// Done is told of messages as they end, ten at most, on a goroutine of the
+	// Settler. Their leases are kept no longer. It must not block.
+	Done func(results []Result[T])
+
+	// Send sends a message to the dead-letter queue.
+	Send func(ctx context.Context, of T, reason error) error
+
+	// Unburied is told when Send was refused for good; the message is given back.
+	Unburied func(of T, err error)
+}
+
+// A Settler settles messages. Its methods may be called concurrently, and never block.
+type Settler[T any] struct {
+	Config[T]
+
+	deletes *tens.Batcher[*lease.Lease[T]]
+	changes *tens.Batcher[*change[T]]
+	burials *tens.Batcher[*burial[T]]
+}
+
+type change[T any] struct {
+	lease *lease.Lease[T]
+	delay time.Duration
+}
+
+type burial[T any] struct {
+	lease  *lease.Lease[T]
+	reason error
+	delay  time.Duration // until it is received again if it cannot be buried
+}
+
+// New returns a Settler. It has no goroutine while it has nothing to do.
+func New[T any](c Config[T]) *Settler[T] {
+	s := &Settler[T]{Config: c}
+	s.deletes = tens.New(tens.Config[*lease.Lease[T]]{Send: s.sendDeletes, Calls: c.Calls, Backoff: s.backoff})
+	s.changes = tens.New(tens.Config[*change[T]]{Send: s.sendChanges, Calls: c.Calls, Backoff: s.backoff})
+	s.burials = tens.New(tens.Config[*burial[T]]{Send: s.sendBurials, Calls: c.Calls, Backoff: s.backoff})
+	return s
+}
+
+// Delete deletes messages. Each waits up to linger for others to share a call, less
+// when its lease is near its end.
+func (s *Settler[T]) Delete(linger time.Duration, leases ...*lease.Lease[T]) {
+	if linger > 0 {
+		now := time.Now()
+		for _, l := range leases {
+			linger = max(0, min(linger, s.Keeper.Left(l, now)/4))
+		}
+	}
+	s.deletes.Add(linger, leases...)
+}
+
+// GiveBack makes a message visible again after delay, cut to what SQS allows; 0: at
+// once. It waits up to linger for others to share a call.
+func (s *Settler[T]) GiveBack(linger, delay time.Duration, leases ...*lease.Lease[T]) {
+	for _, l := range leases {
+		s.Keeper.Retire(l, func() { s.changes.Add(linger, &change[T]{l, delay}) })
+	}
+}
+
+// Bury sends a message to the dead-letter queue and then deletes it. If it cannot
+// be sent it is given back, to be received again after delay.
+func (s *Settler[T]) Bury(l *lease.Lease[T], reason error, delay time.Duration) {
+	s.burials.Add(0, &burial[T]{l, reason, delay})
+}
+
+// Flush ends the linger of all that waits.
+func (s *Settler[T]) Flush() {
+	s.deletes.Flush()
+	s.changes.Flush()
+}
+
+// Close settles all that was given and returns what could not be settled before
+// ctx was done.
+func (s *Settler[T]) Close(ctx context.Context) (left []*lease.Lease[T]) {
+	for _, b := range s.burials.Close(ctx) {
+		left = append(left, b.lease)
+	}
+	for _, c := range s.changes.Close(ctx) {
+		left = append(left, c.lease)
+	}
+	return append(left, s.deletes.Close(ctx)...)
+}
+
+func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) (again []*lease.Lease[T]) {
+	results := make([]Result[T], 0, len(leases))
+	leases = slices.DeleteFunc(leases, func(l *lease.Lease[T]) bool {
+		dead := s.FIFO && s.Keeper.Left(l, time.Now()) <= 0
+		if dead {
+			results = append(results, Result[T]{Lease: l, End: Lost, Handle: s.Keeper.Handle(l)})
+		}
+		return dead
+	})
+	if len(leases) == 0 {
+		s.done(results)
+		return nil
+	}
+	handles := make([]string, len(leases))
+	for i, l := range leases {
+		handles[i] = s.Keeper.Handle(l)
+	}
+	for i, err := range s.Queue.Delete(ctx, handles) {
+		r := Result[T]{Lease: leases[i], Handle: handles[i], Err: err}
+		if s.judge(&r, Deleted) {
+			results = append(results, r)
+		} else {
+			again = append(again, leases[i])
+		}
+	}
+	s.done(results)
+	return again
+}
+
+func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (again []*change[T]) {
+	now := time.Now()
+	results := make([]Result[T], 0, len(changes))
+	entries := make([]queue.Change, 0, len(changes))
+	sent := make([]*change[T], 0, len(changes))
+	for _, c := range changes {
+		handle := s.Keeper.Handle(c.lease)
+		if s.Keeper.Left(c.lease, now) <= 0 { // a late change could release what somebody else has received
+			results = append(results, Result[T]{Lease: c.lease, End: Lost, Handle: handle, Change: true, Delay: c.delay})
+			continue
+		}
+		sent = append(sent, c)
+		entries = append(entries, queue.Change{Handle: handle, Timeout: min(c.delay, s.Keeper.Longest(c.lease, now))})
+	}
+	if len(sent) == 0 {
+		s.done(results)
+		return nil
+	}
+	for i, err := range s.Queue.Change(ctx, entries) {
+		r := Result[T]{Lease: sent[i].lease, Handle: entries[i].Handle, Err: err, Change: true, Delay: sent[i].delay}
+		if s.judge(&r, GivenBack) {
+			results = append(results, r)
+		} else {
+			again = append(again, sent[i])
+		}
+	}
+	s.done(results)
+	return again
+}
+
+// judge sets the end of r by its error and tells whether it has one: an error
+// that may pass has none while the lease lasts.
+func (s *Settler[T]) judge(r *Result[T], confirmed End) (ended bool) {
+	if r.Err == nil {
+		r.End = confirmed
+		return true
+	}
+	switch queue.ClassifyEntry(r.Err) {
+	case queue.Lost:
+		r.End = Lost
+	case queue.Lasting:
+		r.End = Refused
+	case queue.Passing, queue.Throttled:
+		r.End = Lost
+		return s.Keeper.Left(r.Lease, time.Now()) <= 0
+	}
+	return true
+}
+
+func (s *Settler[T]) done(results []Result[T]) {
+	if len(results) == 0 {
+		return
+	}
+	for _, r := range results {
+		s.Keeper.Remove(r.Lease)
+	}
+	s.Done(results)
+}
+
+// sendBurials sends one message after the other: together they could be longer
+// than a batch request may be.
+func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (again []*burial[T]) {
+	for _, b := range burials {
+		err := s.Send(ctx, b.lease.Of, b.reason)
+		switch {
+		case err == nil:
+			s.Delete(0, b.lease)
+		case s.Keeper.Left(b.lease, time.Now()) <= 0:
+			s.done([]Result[T]{{Lease: b.lease, End: Lost, Handle: s.Keeper.Handle(b.lease), Err: err}})
+		case queue.ClassifyRequest(err) == queue.Lasting:
+			s.Unburied(b.lease.Of, err)
+			s.GiveBack(0, b.delay, b.lease)
+		default:
+			again = append(again, b)
+		}
+	}
+	return again
+}
+
+// backoff waits a random part of 50 ms, twice as much each time up to 5 s: several
+// tries fit into what is left of a lease that is renewed meanwhile.
+func (s *Settler[T]) backoff(tries int) time.Duration {
+	const first, most = 50 * time.Millisecond, 5 * time.Second
+	bound := most
+	if tries < 8 {
+		bound = min(most, first<<(tries-1))
+	}
+	return time.Duration(s.Rand() * float64(bound))
+}

@@ -1,0 +1,320 @@
+package sluice
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/internal/queue"
+)
+
+// Limits of SQS that options are held to.
+const (
+	maxBatchSize  = 10_000         // ours: a batch that needs more than 1,000 receives is a job for a database
+	maxInFlight   = 120_000        // messages of one queue; SQS gives no more (developer guide, "Message quotas")
+	maxVisibility = 12 * time.Hour // of one receive, however often it is extended (ChangeMessageVisibility)
+	maxPoll       = 20 * time.Second
+	maxBody       = 1 << 20 // bytes of a message with its attributes (since August 2025)
+)
+
+const (
+	defaultBatchSize       = 1
+	defaultWaitTime        = time.Second
+	defaultConcurrency     = 10
+	defaultBatchBytes      = 64 << 20
+	defaultBytesInFlight   = 64 << 20
+	defaultReceivers       = 16
+	defaultVisibility      = 30 * time.Second // SQS's own default
+	defaultPollTime        = maxPoll
+	defaultShutdownTimeout = 25 * time.Second // Kubernetes kills after 30 s
+	defaultLinger          = 50 * time.Millisecond
+	longestRetryDelay      = 15 * time.Minute
+
+	// hardStop is how long after ShutdownTimeout Run returns at the latest: the
+	// time that handlers have to heed the end of their context, and that what
+	// they leave has to be settled.
+	hardStop = 3 * time.Second
+)
+
+// Options of a [Consumer]. The zero value works: it handles each event as soon as
+// it arrives, ten at once. A field that is out of its range makes [New] fail.
+type Options struct {
+	// BatchSize is how many messages a full batch has, 1 to 10,000. 0 means 1:
+	// each event is handled as soon as it arrives.
+	BatchSize int
+
+	// WaitTime is how long a batch may wait to fill, counted from the arrival of
+	// its first message. The batch is handed over when it is full or when its
+	// wait time is over, whichever comes first. 0 means 1 s. At a batch size of 1
+	// it has no effect. The longest is 11 h, since SQS lets a message be held for
+	// 12 h.
+	//
+	// Messages that trickle in are left in the queue for part of the wait time,
+	// so that each receive brings several: for at most half of it, and never for
+	// more than 5 s. A batch that could be full is noticed that much later.
+	WaitTime time.Duration
+
+	// BatchBytes closes a batch that is not full before it grows larger than
+	// this, in bytes of bodies and attributes. A single message that is larger
+	// is a batch of its own. 0 means 64 MiB.
+	BatchBytes int
+
+	// Concurrency is how many handler calls run at once. 0 means 10.
+	Concurrency int
+
+	// BytesInFlight bounds the messages held, in bytes of bodies and attributes:
+	// no receive goes out that could exceed it, judged by the largest of the
+	// latest messages. 0 means 64 MiB.
+	BytesInFlight int
+
+	// Receivers is how many receives may be out at once, 1 to 1,000. One is while
+	// the queue is idle; more while answers come back full and handlers wait for
+	// messages. As many deletes may be out at once. 0 means 16.
+	Receivers int
+
+	// VisibilityTimeout is how long SQS hides a message after a receive and after
+	// each renewal: whole seconds, 1 s to 12 h. It is renewed at about half, for
+	// as long as the message is held, so it need not cover the time of a handler;
+	// it is the time after which the messages of a process that died are received
+	// again. 0 means 30 s, whatever the queue's own is.
+	VisibilityTimeout time.Duration
+
+	// PollTime is how long one receive waits at SQS for a first message: whole
+	// seconds, 1 s to 20 s. 0 means 20 s. It is shortened to two thirds of
+	// VisibilityTimeout. A stop waits for the receive that is out, so tests may
+	// want a shorter one.
+	PollTime time.Duration
+
+	// ProcessingLimit is how long one handler call may take. After it the call's
+	// context ends with [ErrProcessingLimit] as its cause, and its messages'
+	// visibility timeouts are renewed no more. 0 means no limit but SQS's 12 h.
+	ProcessingLimit time.Duration
+
+	// RetryDelay says how long a message that failed stays hidden before it is
+	// received again, unless the error says so itself ([RetryAfter]). It is called
+	// by the goroutine that ran the handler. The delay is cut to what SQS allows:
+	// 12 h from the receive. nil means VisibilityTimeout, doubled with each
+	// receive of the message up to 15 min, or up to VisibilityTimeout if that is
+	// longer, and 10 % more or less: a message that fails does not hurry towards
+	// its dead-letter queue.
+	RetryDelay func(m *Message, err error) time.Duration
+
+	// DeadLetterQueueURL is where [DeadLetter] sends messages. The client must
+	// have SendMessage then, as *sqs.Client has. "": such messages only fail.
+	DeadLetterQueueURL string
+
+	// DeleteLinger is how long a delete waits for others to share its call. 0
+	// means up to 50 ms while other messages are being handled, whose deletes are
+	// on their way, and not at all otherwise. A negative one means never; a
+	// positive one, up to 10 s, means always: at 40 messages a second 200 ms save
+	// nine of ten delete calls. Handlers do not wait for it.
+	DeleteLinger time.Duration
+
+	// ShutdownTimeout is how long handlers may go on after Run's context is done.
+	// Then their contexts end with [ErrShutdown] as the cause, and what has not
+	// begun is made visible again. Run returns within 3 s more, whatever handlers
+	// do. 0 means 25 s, which fits into the 30 s that Kubernetes gives.
+	ShutdownTimeout time.Duration
+
+	// MaxMessages ends a run after that many messages were received; those are
+	// finished first. 0 means no end.
+	MaxMessages int
+
+	// MaxDuration ends a run after that time, as if its context were done. 0
+	// means no end.
+	MaxDuration time.Duration
+
+	// SystemAttributes are asked for besides those that [Message] has fields for.
+	// They are in [Message.SystemAttributes].
+	SystemAttributes []types.MessageSystemAttributeName
+
+	// Logger is told of what a person may want to know. It gets no body, no
+	// attribute value, no receipt handle. nil means slog.Default().
+	Logger *slog.Logger
+
+	// Hooks are told of what happens. See [Hooks].
+	Hooks Hooks
+
+	rand func() float64 // jitter, in [0, 1); replaced where runs must be replayed
+}
+
+// withDefaults returns o with each zero field set to what it means.
+func (o Options) withDefaults() Options {
+	orElse(&o.BatchSize, defaultBatchSize)
+	orElse(&o.WaitTime, defaultWaitTime)
+	orElse(&o.BatchBytes, defaultBatchBytes)
+	orElse(&o.Concurrency, defaultConcurrency)
+	orElse(&o.BytesInFlight, defaultBytesInFlight)
+	orElse(&o.Receivers, defaultReceivers)
+	orElse(&o.VisibilityTimeout, defaultVisibility)
+	orElse(&o.PollTime, defaultPollTime)
+	orElse(&o.ShutdownTimeout, defaultShutdownTimeout)
+	o.PollTime = min(o.PollTime, max(time.Second, (o.VisibilityTimeout*2/3).Truncate(time.Second)))
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.rand == nil {
+		o.rand = rand.Float64
+	}
+	if o.RetryDelay == nil {
+		o.RetryDelay = o.defaultRetryDelay
+	}
+	return o
+}
+
+func orElse[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// defaultRetryDelay is the RetryDelay of the zero Options.
+func (o *Options) defaultRetryDelay(m *Message, _ error) time.Duration {
+	longest := max(longestRetryDelay, o.VisibilityTimeout)
+	delay := o.VisibilityTimeout
+	for range m.ReceiveCount - 1 {
+		delay = min(2*delay, longest)
+		if delay == longest {
+			break
+		}
+	}
+	return time.Duration(float64(delay) * (0.9 + 0.2*o.rand()))
+}
+
+// validate reports all that is wrong with o, which has its defaults.
+func (o Options) validate(client Client) error {
+	var wrong faults
+	wrong.outside("BatchSize", o.BatchSize, 1, maxBatchSize)
+	wrong.outside("Concurrency", o.Concurrency, 1, maxInFlight)
+	wrong.outside("Receivers", o.Receivers, 1, 1000)
+	wrong.outside("MaxMessages", o.MaxMessages, 0, -1)
+	wrong.outside("BatchBytes", o.BatchBytes, 1, -1)
+	wrong.outside("BytesInFlight", o.BytesInFlight, maxBody, -1)
+	wrong.outsideTime("WaitTime", o.WaitTime, time.Millisecond, 11*time.Hour)
+	wrong.outsideTime("VisibilityTimeout", o.VisibilityTimeout, time.Second, maxVisibility)
+	wrong.outsideTime("PollTime", o.PollTime, time.Second, maxPoll)
+	wrong.outsideTime("ProcessingLimit", o.ProcessingLimit, 0, maxVisibility)
+	wrong.outsideTime("ShutdownTimeout", o.ShutdownTimeout, time.Millisecond, maxVisibility)
+	wrong.outsideTime("DeleteLinger", o.DeleteLinger, -1<<63, 10*time.Second)
+	wrong.outsideTime("MaxDuration", o.MaxDuration, 0, 1<<63-1)
+	wrong.fraction("VisibilityTimeout", o.VisibilityTimeout)
+	wrong.fraction("PollTime", o.PollTime)
+	if o.DeadLetterQueueURL != "" {
+		wrong.add(checkURL("DeadLetterQueueURL", o.DeadLetterQueueURL))
+		if _, ok := client.(queue.Sender); !ok {
+			wrong.add(fmt.Errorf("DeadLetterQueueURL is set but %T has no SendMessage, want a client that has", client))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// faults collects what is wrong: each with field, value and rule.
+type faults []error
+
+func (f *faults) add(err error) {
+	if err != nil {
+		*f = append(*f, err)
+	}
+}
+
+// outside notes v if it is not between least and most; a negative most is none.
+func (f *faults) outside(field string, v, least, most int) {
+	switch {
+	case v < least:
+		f.add(fmt.Errorf("%s is %d, want at least %d", field, v, least))
+	case most >= 0 && v > most:
+		f.add(fmt.Errorf("%s is %d, want at most %d", field, v, most))
+	}
+}
+
+func (f *faults) outsideTime(field string, v, least, most time.Duration) {
+	switch {
+	case v < least:
+		f.add(fmt.Errorf("%s is %v, want at least %v", field, v, least))
+	case v > most:
+		f.add(fmt.Errorf("%s is %v, want at most %v", field, v, most))
+	}
+}
+
+func (f *faults) fraction(field string, v time.Duration) {
+	if v > 0 && v%time.Second != 0 {
+		f.add(fmt.Errorf("%s is %v, want whole seconds, as SQS counts them", field, v))
+	}
+}
+
+// checkURL tells what is wrong with the URL of a queue.
+func checkURL(field, queueURL string) error {
+	if queueURL == "" {
+		return fmt.Errorf("%s is empty, want the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/orders", field)
+	}
+	u, err := url.Parse(queueURL)
+	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("%s is %q, want the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/orders", field, queueURL)
+	}
+	return nil
+}
+
+// Hooks are told of what happens, for metrics and traces. Any of them may be nil.
+// They are called one after another, on a goroutine of their own, a little after
+// the fact; one that panics, or is slow, or blocks, does not touch the run: events
+// that it cannot take are dropped and counted in [Stats]. What they are given must
+// not be changed.
+type Hooks struct {
+	Call      func(CallEvent)  // a call to SQS has ended
+	Batch     func(BatchEvent) // a handler call has ended
+	LeaseLost func(LeaseEvent) // a message became visible to others while it was held
+	Health    func(Health)     // receiving began, failed, paused, ended
+}
+
+// hookBacklog is how many hook calls and log lines may wait.
+const hookBacklog = 4096
+
+// A CallEvent is the end of a call to SQS.
+type CallEvent struct {
+	Op      string        // the operation, such as ReceiveMessage
+	Entries int           // messages received, or entries sent
+	Failed  int           // entries that SQS refused; all of them when Err is set
+	Took    time.Duration // from the request to its answer; for a receive with the wait for messages
+	Err     error         // of the whole call
+}
+
+// A BatchEvent is the end of a handler call.
+type BatchEvent struct {
+	Messages []*Message
+	Why      Reason        // why the batch was handed over
+	Filled   time.Duration // from the arrival of its first message until then
+	Took     time.Duration // by the handler
+	Failed   int           // messages that failed
+	Err      error         // what the handler returned; a [*PanicError] if it panicked
+}
+
+// A LeaseEvent is the loss of a lease.
+type LeaseEvent struct {
+	Message *Message
+	Err     error // why it was lost
+}
+
+func (h *Hooks) none() bool {
+	return h.Call == nil && h.Batch == nil && h.LeaseLost == nil && h.Health == nil
+}
+
+func (h *Hooks) call(e CallEvent) { tell(h.Call, e) }
+
+func (h *Hooks) batch(e BatchEvent) { tell(h.Batch, e) }
+
+func (h *Hooks) leaseLost(e LeaseEvent) { tell(h.LeaseLost, e) }
+
+func (h *Hooks) health(e Health) { tell(h.Health, e) }
+
+func tell[E any](hook func(E), e E) {
+	if hook != nil {
+		hook(e)
+	}
+}
