@@ -1,0 +1,40 @@
+// Package sqstest is Amazon SQS inside a test: an account in memory with the behaviour of the service, its errors
+// included, and with faults on demand.
+//
+// # A tour
+//
+//	server := sqstest.New()
+//	url := server.MustCreateQueue("orders", nil) // a name that ends in .fifo makes a FIFO queue
+//	ids := server.Send(url, "first", "second")
+//	… run what is to be tested against server …
+//	require.Empty(t, server.Messages(url))
+//
+// A [Server] has the operations of [*sqs.Client] as methods of the same signatures, so it can stand wherever code takes
+// an interface of them. Code that wants the client itself gets a real one, with the wire format and retries in between,
+// from [Server.Client]; other processes and languages reach the server as an [http.Handler].
+//
+// # Time
+//
+// Visibility timeouts, delays, retention and long polls follow the plain time package and no goroutine runs in the
+// background, so in a [testing/synctest] bubble twelve hours pass at once, and a long poll wakes at the very instant
+// something becomes available.
+//
+// # What differs from the service
+//
+// Everything here is a behaviour that the service may show, chosen so that tests repeat themselves:
+//
+//   - A receive answers as many messages as there are, up to the number asked for, in the order of sending; a message
+//     that became visible again comes ahead of later ones. The service samples its servers on short polls.
+//   - Counts are exact, and changed attributes hold at once.
+//   - A delete on a standard queue with a receipt handle that is not of the latest receive succeeds and does nothing;
+//     see [StaleDeletes].
+//   - Message ids come from a [Seed].
+//   - Policies, encryption and the throughput quotas of FIFO queues are accepted but not enforced.
+//   - Message move tasks without a rate move 500 messages per second.
+//
+// # What goes wrong
+//
+// [Server.Inject] makes calls slow, fail before or after their effect, answer too little, twice, or the wrong thing, as
+// a whole or by entry of a batch; [Fault] lists it all. [Server.ExpireLease] and [Server.Redeliver] act on one message.
+// [Server.Stats], [Server.Messages], [Server.Deliveries] and [Server.Observe] tell what came of it.
+package sqstest

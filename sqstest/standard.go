@@ -1,0 +1,164 @@
+package sqstest
+
+import "slices"
+
+// line is the order in which a queue hands out its visible messages. It is told of every change; the queue's lock
+// guards it.
+type line interface {
+	join(m *message)                       // m entered the queue, visible or hidden
+	leave(m *message)                      // m, visible or hidden, left the queue for good
+	show(m *message)                       // m became visible
+	hide(m *message)                       // m, visible until now, is going to be hidden
+	flying(m *message, by int)             // m went into flight (1) or came out of it (-1)
+	deliverable(yield func(*message) bool) // in order; yield hides or removes what it is given
+}
+
+// standard is a standard queue's line: by the order of sending, so that a message visible again comes ahead of later
+// ones. With message groups it is fair: quiet tenants go before noisy ones.
+type standard struct {
+	inFlight *int // of the queue
+
+	ungrouped timeline[*message] // by number; messages without a group: a tenant that is never noisy
+	tenants   map[string]*tenant
+	quiet     timeline[*tenant] // those with visible messages, by the number of their first
+	noisy     []*tenant         // at most nine can hold more than a tenth of what is in flight
+}
+
+// tenant is one message group of a standard queue.
+type tenant struct {
+	name     string
+	visible  timeline[*message] // by number
+	held     int                // messages in the queue
+	inFlight int
+	turn     entry[*tenant] // in standard.quiet
+	noisy    bool           // in standard.noisy
+}
+
+func newStandard(inFlight *int) *standard {
+	return &standard{inFlight: inFlight, tenants: map[string]*tenant{}}
+}
+
+func (l *standard) join(m *message) {
+	if m.group != "" {
+		t := l.tenants[m.group]
+		if t == nil {
+			t = &tenant{name: m.group}
+			t.turn.of = t
+			l.tenants[m.group] = t
+		}
+		t.held++
+	}
+	if m.state == visible {
+		l.show(m)
+	}
+}
+
+func (l *standard) leave(m *message) {
+	l.hide(m)
+	if m.group == "" {
+		return
+	}
+	t := l.tenants[m.group]
+	t.held--
+	if t.held == 0 {
+		delete(l.tenants, m.group)
+		l.noisy = slices.DeleteFunc(l.noisy, func(o *tenant) bool { return o == t })
+	}
+}
+
+func (l *standard) show(m *message) {
+	if m.group == "" {
+		l.ungrouped.add(&m.place, int64(m.number))
+		return
+	}
+	t := l.tenants[m.group]
+	t.visible.add(&m.place, int64(m.number))
+	l.queueUp(t)
+}
+
+func (l *standard) hide(m *message) {
+	if m.state != visible {
+		return
+	}
+	if m.group == "" {
+		l.ungrouped.remove(&m.place)
+		return
+	}
+	t := l.tenants[m.group]
+	t.visible.remove(&m.place)
+	l.queueUp(t)
+}
+
+// queueUp gives a quiet tenant its turn by its first visible message.
+func (l *standard) queueUp(t *tenant) {
+	if t.noisy {
+		return
+	}
+	first := t.visible.first()
+	if t.turn.on && first != nil && t.turn.key == first.key {
+		return
+	}
+	l.quiet.remove(&t.turn)
+	if first != nil {
+		l.quiet.add(&t.turn, first.key)
+	}
+}
+
+func (l *standard) deliverable(yield func(*message) bool) {
+	for m := l.next(); m != nil; m = l.next() {
+		if !yield(m) {
+			return
+		}
+	}
+}
+
+// next is the first message of a quiet tenant; if there is none, of the noisy one with the fewest in flight.
+func (l *standard) next() *message {
+	l.calm()
+	turn := l.quiet.first()
+	for turn != nil && l.tooMany(turn.of) {
+		l.quiet.remove(&turn.of.turn)
+		turn.of.noisy = true
+		l.noisy = append(l.noisy, turn.of)
+		turn = l.quiet.first()
+	}
+	single := l.ungrouped.first()
+	switch {
+	case turn != nil && (single == nil || turn.key < single.key):
+		return turn.of.visible.first().of
+	case single != nil:
+		return single.of
+	}
+	var fewest *tenant
+	for _, t := range l.noisy {
+		if t.visible.n > 0 && (fewest == nil || t.inFlight < fewest.inFlight) {
+			fewest = t
+		}
+	}
+	if fewest == nil {
+		return nil
+	}
+	return fewest.visible.first().of
+}
+
+// calm gives tenants that are not noisy any more their turn again.
+func (l *standard) calm() {
+	l.noisy = slices.DeleteFunc(l.noisy, func(t *tenant) bool {
+		if l.tooMany(t) {
+			return false
+		}
+		t.noisy = false
+		l.queueUp(t)
+		return true
+	})
+}
+
+func (l *standard) tooMany(t *tenant) bool {
+	return t.inFlight >= noisyInFlight && t.inFlight*10 > *l.inFlight
+}
+
+func (l *standard) flying(m *message, by int) {
+	if m.group != "" {
+		l.tenants[m.group].inFlight += by
+	}
+}
