@@ -95,7 +95,7 @@ func (p *Pace) Next(v View) (n int, at time.Time) {
 	if p.heldUntil.After(v.Now) {
 		return 0, p.heldUntil
 	}
-	if p.out >= p.receivers(v.Now) {
+	if p.out >= p.receivers(v.Now) || (p.out > 0 && p.enoughOut(v.Now)) {
 		return 0, p.benchEnd()
 	}
 	limit := p.limit(v)
@@ -157,7 +157,7 @@ func (p *Pace) Answered(a Answer, v View) {
 		return
 	}
 	p.failures, p.failedAt = 0, time.Time{}
-	p.arrival.note(a.Got, a.Got == a.Asked, v.Now)
+	p.arrival.note(a.Got, a.Got == a.Asked || p.out > 0, v.Now) // what is out may have taken what was there
 	p.adapt(a, v)
 	p.holdBack(a, v)
 }
@@ -223,7 +223,7 @@ func (p *Pace) adapt(a Answer, v View) {
 		p.want = 1
 	case a.Got == a.Asked && v.Free > 0:
 		p.want = min(p.Receivers, p.wanted(v.Now))
-	case 2*a.Got < a.Asked && p.Hold && p.Batch > 1:
+	case 2*a.Got < a.Asked && p.holds():
 		p.want, p.surprises = 1, 0
 	case 2*a.Got < a.Asked:
 		p.want = max(1, p.want-1)
@@ -238,12 +238,28 @@ func (p *Pace) adapt(a Answer, v View) {
 // queue empty and come back with a message each. Answers that are full all the
 // same, twice in a row, show that there is more.
 func (p *Pace) wanted(now time.Time) int {
-	if !p.Hold || p.Batch == 1 {
+	if !p.holds() {
 		return p.want + 1
 	}
+	backlog := p.arrival.backlog(now)
+	if backlog > 0 {
+		p.surprises = 0
+		return 1 + int(backlog/full)
+	}
 	p.surprises++
-	return max(1+p.surprises/2, int(p.arrival.backlog(now)/full))
+	return 1 + p.surprises/2
 }
+
+// enoughOut tells whether the receives that are out bring all that is expected to
+// be in the queue.
+func (p *Pace) enoughOut(now time.Time) bool {
+	const sure = full + full/2 // as far as an average can be trusted
+	return p.holds() && p.surprises/2 < p.out && p.arrival.backlog(now) < float64(p.asked+sure)
+}
+
+// holds tells whether receives are held back: not where a message is handled as
+// soon as it arrives.
+func (p *Pace) holds() bool { return p.Hold && p.Batch > 1 }
 
 // spare returns how many receives should wait at a trickle, so that one is
 // waiting whenever a message is sent, also while the others' answers travel. Only
@@ -262,7 +278,7 @@ func (p *Pace) spare(latency time.Duration) int {
 // lease, and n messages cost n/10 receives instead of up to n.
 func (p *Pace) holdBack(a Answer, v View) {
 	p.heldUntil = time.Time{}
-	if !p.Hold || p.Batch == 1 || a.Got == a.Asked || v.Waiting == 0 || v.Due.IsZero() {
+	if !p.holds() || a.Got == a.Asked || v.Waiting == 0 || v.Due.IsZero() {
 		return
 	}
 	if v.Now.Sub(a.Sent) > calm || p.arrival.jumped {

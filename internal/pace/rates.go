@@ -30,24 +30,25 @@ type arrival struct {
 const (
 	burst    = 4                     // times the rate known so far
 	shortest = 10 * time.Millisecond // a measurement over less would be noise
+	memory   = time.Second           // a measurement over this long weighs as much as all before it
 )
 
-func (a *arrival) note(got int, full bool, now time.Time) {
+func (a *arrival) note(got int, more bool, now time.Time) {
 	a.count += got
 	if a.since.IsZero() {
 		a.since, a.count = now, 0
 		return
 	}
 	took := now.Sub(a.since)
-	if full || took < shortest {
+	if more || took < shortest {
 		return
 	}
 	measured := float64(a.count) / took.Seconds()
-	a.jumped = a.rate > 0 && measured > burst*a.rate
+	a.jumped = a.rate > 0 && a.count >= full && measured > burst*a.rate
 	if a.rate == 0 || a.jumped {
 		a.rate = measured
 	} else {
-		a.rate += weight * (measured - a.rate)
+		a.rate += (measured - a.rate) * float64(took) / float64(took+memory) // the longer the surer
 	}
 	a.since, a.count = now, 0
 }
