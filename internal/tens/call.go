@@ -65,6 +65,9 @@ func (b *Batcher[T]) send(ctx context.Context, c *call[T]) {
 // backoff groups the entries to be tried again by how often they have been, and
 // gives each group its time to wait. No lock is held: it asks cfg.Backoff.
 func (b *Batcher[T]) backoff(c *call[T], again []T) []retry[T] {
+	if len(again) == 0 {
+		return nil // the usual case need not read the clock
+	}
 	var groups []retry[T]
 	var used [maxEntries]bool
 	for _, e := range again {

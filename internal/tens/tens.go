@@ -199,7 +199,7 @@ func (b *Batcher[T]) abandon() (left []T) {
 
 	b.state = closed
 	b.queue, b.due, b.retries, b.calls, b.spare = queue[T]{}, 0, nil, nil, nil
-	b.arm(never)
+	b.arm(0, never)
 	b.hush()
 	return left
 }
@@ -223,7 +223,7 @@ func (b *Batcher[T]) dispatch(now time.Duration) {
 			b.begin()
 		}
 	}
-	b.arm(b.next())
+	b.arm(now, b.next())
 	if len(b.calls) > 0 || b.state == open {
 		return
 	}
@@ -273,7 +273,7 @@ func (b *Batcher[T]) next() time.Duration {
 // arm sets the timer to fire at the given moment, or stops it for never. A timer
 // that fires too early does no harm, it finds nothing due and is set anew, so it
 // is touched only if it would fire too late or for nothing.
-func (b *Batcher[T]) arm(at time.Duration) {
+func (b *Batcher[T]) arm(now, at time.Duration) {
 	if at == never && b.armed != never {
 		b.timer.Stop()
 		b.armed = never
@@ -282,7 +282,7 @@ func (b *Batcher[T]) arm(at time.Duration) {
 		return
 	}
 	b.armed = at
-	wait := at - time.Since(b.base)
+	wait := at - now
 	if b.timer == nil {
 		b.timer = time.AfterFunc(wait, b.wake)
 		return
