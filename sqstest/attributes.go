@@ -121,6 +121,9 @@ func (set *settings) put(name, value string, fifo bool) error {
 	default:
 		return unknownAttribute(name)
 	}
+	if !ok && name == "RedrivePolicy" { // the one attribute whose mistakes have another code
+		return invalidValue(value, name, "Redrive policy is not a JSON object with deadLetterTargetArn and maxReceiveCount.")
+	}
 	if !ok {
 		return invalidAttribute(name)
 	}

@@ -17,7 +17,7 @@ import (
 func (s *Server) Client(optFns ...func(*sqs.Options)) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region:       "us-east-1",
-		BaseEndpoint: new("http://sqs.us-east-1.localhost"),
+		BaseEndpoint: &s.base,
 		HTTPClient:   s.HTTPClient(),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "sqstest", SecretAccessKey: "sqstest", Source: "sqstest"}, nil

@@ -1,0 +1,85 @@
+package contract_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/sqstest"
+	"github.com/sluice-go/sluice/sqstest/contract"
+)
+
+// The rows can be tried on any server, from the command line:
+const (
+	envEndpoint = "SLUICE_CONTRACT_ENDPOINT" // its URL, such as http://127.0.0.1:9324
+	envPatience = "SLUICE_CONTRACT_PATIENCE" // how long a row may wait there, such as 90s; 5s if unset
+	envAWS      = "SLUICE_CONTRACT_AWS"      // 1: the account of the default configuration; makes queues and costs money
+)
+
+func TestTheServerKeepsTheContract(t *testing.T) {
+	contract.Run(t, contract.Target{Bubble: true, New: func(*testing.T) contract.API { return sqstest.New() }})
+}
+
+func TestTheRealClientKeepsTheContractInProcess(t *testing.T) {
+	contract.Run(t, contract.Target{Bubble: true, New: func(*testing.T) contract.API { return sqstest.New().Client() }})
+}
+
+func TestTheRealClientKeepsTheContractOverSockets(t *testing.T) {
+	server := httptest.NewServer(sqstest.New())
+	t.Cleanup(server.Close)
+	contract.Run(t, at(server.URL))
+}
+
+func TestAnotherServerKeepsTheContract(t *testing.T) {
+	endpoint := os.Getenv(envEndpoint)
+	if endpoint == "" {
+		t.Skipf("set %s to the URL of a server to try", envEndpoint)
+	}
+	target := at(endpoint)
+	target.Patience = patience(t)
+	contract.Run(t, target)
+}
+
+func TestAWSKeepsTheContract(t *testing.T) {
+	if os.Getenv(envAWS) != "1" {
+		t.Skipf("set %s to 1 to make queues, and costs, in the account that is configured", envAWS)
+	}
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	require.NoError(t, err)
+	contract.Run(t, contract.Target{
+		New:      func(*testing.T) contract.API { return sqs.NewFromConfig(cfg) },
+		Patience: patience(t),
+		Sampling: true,
+	})
+}
+
+func patience(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv(envPatience)
+	if text == "" {
+		return 5 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	require.NoError(t, err)
+	return d
+}
+
+// at is a server that takes any credentials.
+func at(endpoint string) contract.Target {
+	client := sqs.New(sqs.Options{
+		Region:       "us-east-1",
+		BaseEndpoint: &endpoint,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "contract", SecretAccessKey: "contract"}, nil
+		}),
+	})
+	return contract.Target{New: func(*testing.T) contract.API { return client }}
+}
+

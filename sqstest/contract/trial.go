@@ -1,0 +1,396 @@
+package contract
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+)
+
+// trial is one try of a row: the API under test and the verbs that rows are told with. A verb whose
+// call fails, or whose expectation does not hold, ends the row.
+type trial struct {
+	API
+
+	ctx      context.Context // the row's, for all its calls
+	sampling bool
+	made     []string // URLs of the queues to delete
+}
+
+const (
+	second = time.Second
+	minute = time.Minute
+	hour   = time.Hour
+)
+
+// name returns a name that no other row uses, for servers that all rows share.
+func (c *trial) name(suffix string) string { return "contract-" + rand.Text()[:12] + suffix }
+
+// queue makes a standard queue; attributes are names and values in turn.
+func (c *trial) queue(attributes ...string) string { return c.create(c.name(""), attributes...) }
+
+// fifo makes a FIFO queue.
+func (c *trial) fifo(attributes ...string) string {
+	return c.create(c.name(".fifo"), append(attributes, "FifoQueue", "true")...)
+}
+
+func (c *trial) create(name string, attributes ...string) string {
+	out, err := c.CreateQueue(c.ctx, &sqs.CreateQueueInput{QueueName: &name, Attributes: pairs(attributes)})
+	c.ok(err)
+	c.made = append(c.made, *out.QueueUrl)
+	return *out.QueueUrl
+}
+
+func pairs(kv []string) map[string]string {
+	if len(kv) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(kv)/2)
+	for p := range slices.Chunk(kv, 2) {
+		m[p[0]] = p[1]
+	}
+	return m
+}
+
+// cleanUp deletes what the row made. Its failures do not matter: some rows delete queues themselves.
+func (c *trial) cleanUp() {
+	for _, url := range c.made {
+		_, _ = c.DeleteQueue(c.ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
+	}
+}
+
+// drop deletes a queue.
+func (c *trial) drop(q string) {
+	_, err := c.DeleteQueue(c.ctx, &sqs.DeleteQueueInput{QueueUrl: &q})
+	c.ok(err)
+}
+
+// set changes attributes of a queue.
+func (c *trial) set(q string, attributes ...string) error {
+	_, err := c.SetQueueAttributes(c.ctx, &sqs.SetQueueAttributesInput{QueueUrl: &q, Attributes: pairs(attributes)})
+	return err
+}
+
+// get reads one attribute of a queue.
+func (c *trial) get(q, name string) string {
+	out, err := c.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &q, AttributeNames: []types.QueueAttributeName{types.QueueAttributeName(name)},
+	})
+	c.ok(err)
+	return out.Attributes[name]
+}
+
+// deadLetters makes dead the dead-letter queue of source.
+func (c *trial) deadLetters(source, dead string, maxReceiveCount int) {
+	c.ok(c.set(source, "RedrivePolicy", redrivePolicy(c.get(dead, "QueueArn"), maxReceiveCount)))
+}
+
+func redrivePolicy(arn string, maxReceiveCount int) string {
+	return fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, arn, maxReceiveCount)
+}
+
+// sending is a change to a SendMessage request.
+type sendingOption func(*sqs.SendMessageInput)
+
+// trySend sends one message.
+func (c *trial) trySend(q, body string, change ...sendingOption) (*sqs.SendMessageOutput, error) {
+	in := &sqs.SendMessageInput{QueueUrl: &q, MessageBody: &body}
+	for _, f := range change {
+		f(in)
+	}
+	return c.SendMessage(c.ctx, in)
+}
+
+func (c *trial) send(q, body string, change ...sendingOption) *sqs.SendMessageOutput {
+	out, err := c.trySend(q, body, change...)
+	c.ok(err)
+	return out
+}
+
+// put sends bodies to a group of a FIFO queue, none of them a duplicate.
+func (c *trial) put(q, group string, bodies ...string) {
+	for _, body := range bodies {
+		c.send(q, body, inGroup(group), dedup(rand.Text()))
+	}
+}
+
+func inGroup(id string) sendingOption {
+	return func(in *sqs.SendMessageInput) { in.MessageGroupId = &id }
+}
+
+func dedup(id string) sendingOption {
+	return func(in *sqs.SendMessageInput) { in.MessageDeduplicationId = &id }
+}
+
+func delay(seconds int32) sendingOption {
+	return func(in *sqs.SendMessageInput) { in.DelaySeconds = seconds }
+}
+
+func attributes(m map[string]types.MessageAttributeValue) sendingOption {
+	return func(in *sqs.SendMessageInput) { in.MessageAttributes = m }
+}
+
+func trace(header string) sendingOption {
+	return func(in *sqs.SendMessageInput) {
+		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			"AWSTraceHeader": {DataType: new("String"), StringValue: &header},
+		}
+	}
+}
+
+// text is a String attribute.
+func text(value string) types.MessageAttributeValue {
+	return types.MessageAttributeValue{DataType: new("String"), StringValue: &value}
+}
+
+// texts are String attributes; names and values in turn.
+func texts(kv ...string) map[string]types.MessageAttributeValue {
+	m := map[string]types.MessageAttributeValue{}
+	for name, value := range pairs(kv) {
+		m[name] = text(value)
+	}
+	return m
+}
+
+// receivingOption is a change to a ReceiveMessage request.
+type receivingOption func(*sqs.ReceiveMessageInput)
+
+func hiddenFor(seconds int32) receivingOption {
+	return func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = seconds }
+}
+
+func wait(seconds int32) receivingOption {
+	return func(in *sqs.ReceiveMessageInput) { in.WaitTimeSeconds = seconds }
+}
+
+func attempt(id string) receivingOption {
+	return func(in *sqs.ReceiveMessageInput) { in.ReceiveRequestAttemptId = &id }
+}
+
+// withSystem asks for system attributes.
+func withSystem(names ...types.MessageSystemAttributeName) receivingOption {
+	return func(in *sqs.ReceiveMessageInput) { in.MessageSystemAttributeNames = names }
+}
+
+func withAttributes(names ...string) receivingOption {
+	return func(in *sqs.ReceiveMessageInput) { in.MessageAttributeNames = names }
+}
+
+// tryTake makes one receive of at most n messages.
+func (c *trial) tryTake(q string, n int32, change ...receivingOption) ([]types.Message, error) {
+	in := &sqs.ReceiveMessageInput{QueueUrl: &q, MaxNumberOfMessages: n}
+	if c.sampling {
+		in.WaitTimeSeconds = 1
+	}
+	for _, f := range change {
+		f(in)
+	}
+	out, err := c.ReceiveMessage(c.ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return out.Messages, nil
+}
+
+func (c *trial) take(q string, n int32, change ...receivingOption) []types.Message {
+	ms, err := c.tryTake(q, n, change...)
+	c.ok(err)
+	return ms
+}
+
+// one receives a message that must be there.
+func (c *trial) one(q string, change ...receivingOption) types.Message {
+	ms := c.take(q, 1, change...)
+	if len(ms) != 1 {
+		c.fail("received %d messages, want 1", len(ms))
+	}
+	return ms[0]
+}
+
+// none expects nothing to receive.
+func (c *trial) none(q string) {
+	if ms := c.take(q, 10); len(ms) != 0 {
+		c.fail("received %v, want nothing", bodies(ms))
+	}
+}
+
+// gets expects one receive of ten to bring these bodies, in this order.
+func (c *trial) gets(q string, want ...string) []types.Message {
+	ms := c.take(q, 10)
+	c.same(bodies(ms), want)
+	return ms
+}
+
+// bring receives until it has n messages, since a receive may bring fewer than are there.
+func (c *trial) bring(q string, n int, change ...receivingOption) []types.Message {
+	var all []types.Message
+	for empty := 0; len(all) < n; {
+		ms := c.take(q, int32(min(n-len(all), 10)), change...)
+		all = append(all, ms...)
+		if len(ms) > 0 {
+			continue
+		}
+		if empty++; empty == 3 || !c.sampling {
+			c.fail("received %d messages, want %d", len(all), n)
+		}
+	}
+	return all
+}
+
+func bodies(ms []types.Message) []string {
+	bs := make([]string, len(ms))
+	for i, m := range ms {
+		bs[i] = *m.Body
+	}
+	return bs
+}
+
+// poll starts a long poll and returns its result's channel. Every poll is to be read to its end.
+func (c *trial) poll(q string, seconds int32) <-chan polled {
+	result := make(chan polled, 1)
+	begin := time.Now()
+	go func() {
+		ms, err := c.tryTake(q, 10, wait(seconds))
+		result <- polled{ms, err, time.Since(begin)}
+	}()
+	return result
+}
+
+// polled is what a long poll brought.
+type polled struct {
+	messages []types.Message
+	err      error
+	took     time.Duration
+}
+
+// wakes expects the poll to bring this body well before the time is up.
+func (c *trial) wakes(poll <-chan polled, body string, before time.Duration) {
+	p := <-poll
+	c.ok(p.err)
+	c.same(bodies(p.messages), []string{body})
+	if p.took >= before {
+		c.fail("the poll took %v, want less than %v", p.took, before)
+	}
+}
+
+// tryChange sets the visibility timeout of a receipt, in seconds.
+func (c *trial) tryChange(q string, handle *string, seconds int32) error {
+	_, err := c.ChangeMessageVisibility(c.ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &q, ReceiptHandle: handle, VisibilityTimeout: seconds,
+	})
+	return err
+}
+
+func (c *trial) change(q string, m types.Message, seconds int32) {
+	c.ok(c.tryChange(q, m.ReceiptHandle, seconds))
+}
+
+func (c *trial) release(q string, m types.Message) { c.change(q, m, 0) }
+
+func (c *trial) tryDelete(q string, handle *string) error {
+	_, err := c.DeleteMessage(c.ctx, &sqs.DeleteMessageInput{QueueUrl: &q, ReceiptHandle: handle})
+	return err
+}
+
+func (c *trial) remove(q string, m types.Message) { c.ok(c.tryDelete(q, m.ReceiptHandle)) }
+
+func (c *trial) purge(q string) error {
+	_, err := c.PurgeQueue(c.ctx, &sqs.PurgeQueueInput{QueueUrl: &q})
+	return err
+}
+
+// pause waits.
+func (c *trial) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-c.ctx.Done():
+		c.fail("gave up waiting: %v", c.ctx.Err())
+	}
+}
+
+// counts expects the queue's three approximate counters.
+func (c *trial) counts(q string, visible, hidden, delayed int) {
+	out, err := c.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &q, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	c.ok(err)
+	got := []string{
+		out.Attributes["ApproximateNumberOfMessages"],
+		out.Attributes["ApproximateNumberOfMessagesNotVisible"],
+		out.Attributes["ApproximateNumberOfMessagesDelayed"],
+	}
+	c.same(got, []string{strconv.Itoa(visible), strconv.Itoa(hidden), strconv.Itoa(delayed)})
+}
+
+func (c *trial) ok(err error) {
+	if err != nil {
+		c.fail("unexpected error: %v", err)
+	}
+}
+
+// refused expects an error with this code, as the SDK tells it, and a message that contains part.
+func (c *trial) refused(err error, code, part string) {
+	if err == nil {
+		c.fail("succeeded, want %s", code)
+	}
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		c.fail("error is %v, want %s", err, code)
+	}
+	if api.ErrorCode() != code {
+		c.fail("code is %s (%s), want %s", api.ErrorCode(), api.ErrorMessage(), code)
+	}
+	if !strings.Contains(api.ErrorMessage(), part) {
+		c.fail("%s: message is %q, want %q", code, api.ErrorMessage(), part)
+	}
+}
+
+// failed expects one entry of a batch to have failed alone, by the sender's fault.
+func (c *trial) failed(entries []types.BatchResultErrorEntry, id, code string) {
+	if len(entries) != 1 {
+		c.fail("%d entries failed, want 1", len(entries))
+	}
+	entry := entries[0]
+	if *entry.Id != id || *entry.Code != code || !entry.SenderFault {
+		c.fail("entry %s failed with %s, sender's fault %t; want %s, %s, true", *entry.Id, *entry.Code, entry.SenderFault, id, code)
+	}
+}
+
+// same expects two lists to be equal.
+func (c *trial) same(got, want []string) {
+	if !slices.Equal(got, want) {
+		c.fail("got %q, want %q", got, want)
+	}
+}
+
+// is expects a text.
+func (c *trial) is(got *string, want string) {
+	switch {
+	case got == nil:
+		c.fail("got nothing, want %q", want)
+	case *got != want:
+		c.fail("got %q, want %q", *got, want)
+	}
+}
+
+// that expects something to hold.
+func (c *trial) that(holds bool, format string, args ...any) {
+	if !holds {
+		c.fail(format, args...)
+	}
+}
+
+// typed expects the error to be of the SDK's type that target points to.
+func (c *trial) typed(err error, target any) {
+	if !errors.As(err, target) {
+		c.fail("error %T is not a %T", err, target)
+	}
+}
