@@ -443,6 +443,27 @@ func TestNothingIsAskedBeyondTwelveHours(t *testing.T) {
 
 func TestTwelveHoursCountFromTheReceiveRequest(t *testing.T) {
 	tell(t, func(t *testing.T, s *story) {
+		s.until(19500 * time.Millisecond)
+		s.Add(s.start, time.Now(), receipt{Lease: &held{Of: 1}}) // due at 24 s, then each 15 s
+		s.until(13 * time.Hour)
+		last := s.calls()[len(s.calls())-1][0]
+		require.Equal(t, beat{12*time.Hour - 36*time.Second, 1, "", 26 * time.Second}, last)
+		require.Equal(t, []loss{{12*time.Hour - 10*time.Second, []int{1}, lease.ErrLimit}}, s.losses())
+	})
+}
+
+func TestOnlyWholeSecondsAreAsked(t *testing.T) {
+	tell(t, func(t *testing.T, s *story) {
+		s.Add(s.start.Add(-300*time.Millisecond), s.start, receipt{Lease: &held{Of: 1}})
+		s.until(13 * time.Hour)
+		last := s.calls()[len(s.calls())-1][0]
+		require.Equal(t, beat{12*time.Hour - 30*time.Second, 1, "", 19 * time.Second}, last)
+		require.Equal(t, []loss{{12*time.Hour - 11*time.Second, []int{1}, lease.ErrLimit}}, s.losses())
+	})
+}
+
+func TestALeaseAtItsLimitIsGivenUp(t *testing.T) {
+	tell(t, func(t *testing.T, s *story) {
 		s.Add(s.start.Add(-12*time.Hour), s.start.Add(-12*time.Hour).Add(12*time.Hour-15*time.Second), receipt{Lease: &held{Of: 1}})
 		s.until(time.Second)
 		require.Empty(t, s.calls())
@@ -478,6 +499,18 @@ func TestTheFirstRenewalAfterALongPoll(t *testing.T) {
 			require.Equal(t, []time.Duration{tc.due, tc.due + v/2}, s.times(1), "poll of %v", tc.poll)
 		})
 	}
+}
+
+func TestALeaseWithLittleTimeLeftHardlyWaitsForOthers(t *testing.T) {
+	tell(t, func(t *testing.T, s *story) {
+		s.until(20 * time.Second)
+		s.Add(s.start, time.Now(), receipt{Lease: &held{Of: 1}}) // due at 24, over at 30
+		s.until(22500 * time.Millisecond)
+		s.Add(time.Now().Add(-20*time.Second), time.Now(), receipt{Lease: &held{Of: 2}}) // due at 26.5
+		s.until(29 * time.Second)
+		require.Equal(t, seconds(24), s.times(1), "a tenth of the timeout would be half of what is left")
+		require.Equal(t, seconds(26.5), s.times(2))
+	})
 }
 
 func TestAnAdoptedLeaseBeginsAnew(t *testing.T) {
@@ -551,6 +584,24 @@ func TestRetireWaitsForTheBeatInFlight(t *testing.T) {
 		require.Len(t, s.calls(), 1)
 		require.Empty(t, s.losses())
 		require.Equal(t, -15*time.Second, s.Left(ls[1], time.Now()), "a beat that counted is counted")
+	})
+}
+
+func TestRetireWaitsForEveryBeatInFlight(t *testing.T) {
+	tell(t, func(t *testing.T, s *story) {
+		s.renew(func(_ context.Context, entries []renewal) []error {
+			time.Sleep(20 * time.Second) // deaf to its context
+			return make([]error, len(entries))
+		})
+		l := s.receive(1, 1)[0]
+		s.until(16 * time.Second)
+		s.Adopt(l, "newer", time.Now(), time.Now())
+		s.until(32 * time.Second)
+		require.Equal(t, seconds(15, 31), s.times(1))
+		var done time.Duration
+		s.Retire(l, func() { done = s.now() })
+		s.until(time.Minute)
+		require.Equal(t, 51*time.Second, done, "the old handle's beat is back at 35, the newer one's at 51")
 	})
 }
 

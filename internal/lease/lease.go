@@ -50,7 +50,7 @@ type Lease[T any] struct {
 	then     func()  // waits for flying to be 0; see Retire
 
 	slot   int    // one more than its index in the heap; 0 when not kept
-	turn   uint32 // counts its beginnings and losses: an answer to an earlier turn does not count
+	turn   uint32 // counts its beginnings: an answer to an earlier turn does not count
 	tries  uint32 // failed renewals in a row
 	flying int32  // renewals in flight, of earlier turns too
 

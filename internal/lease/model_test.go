@@ -68,7 +68,7 @@ func live(t *testing.T, seed int64) *world {
 	rnd := rand.New(rand.NewSource(seed)) //nolint:gosec // a test to be repeated
 	w := &world{rnd: rnd, timeout: time.Duration(1+rnd.Intn(60)) * time.Second}
 	if seed%4 == 0 {
-		w.timeout *= 120 // long enough to meet the 12-hour limit
+		w.timeout *= 360 // long enough to meet the 12-hour limit
 	}
 	jitter := rand.New(rand.NewSource(-seed)) //nolint:gosec // a test to be repeated
 	w.keeper = lease.NewKeeper(lease.Config[*known]{

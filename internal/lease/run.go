@@ -97,7 +97,6 @@ func (k *Keeper[T]) round() round[T] {
 // lose ends l at its deadline.
 func (k *Keeper[T]) lose(l *Lease[T]) loss[T] {
 	k.drop(l)
-	l.turn++ // a confirmation that comes now does not count
 	cause := l.cause
 	if cause == nil {
 		cause = ErrExpired
@@ -184,7 +183,7 @@ func (k *Keeper[T]) land(c *call[T]) (thens []func()) {
 			thens = append(thens, l.then)
 			l.then = nil
 		}
-		// An answer at the deadline is too late even if the loss is not reported yet: the message may have been
+		// An answer after the deadline is too late: the loss is reported, or about to be, and the message may have been
 		// visible before SQS saw the call.
 		if l.turn != c.turns[i] || l.deadline <= now {
 			continue
