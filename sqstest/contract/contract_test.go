@@ -82,4 +82,3 @@ func at(endpoint string) contract.Target {
 	})
 	return contract.Target{New: func(*testing.T) contract.API { return client }}
 }
-

@@ -146,15 +146,15 @@ func create(ctx context.Context, queues *sqstest.Server, name string) error {
 	return nil
 }
 
-// announce prints the line that scripts wait for, and a first command to try.
+// announce prints the line that scripts wait for, and a first command to try. The command names the
+// endpoint itself, because version 1 of the AWS CLI ignores AWS_ENDPOINT_URL_SQS.
 func announce(w io.Writer, endpoint string, names []string) {
-	fmt.Fprintf(w, "sqslocal: ready at %s\n", endpoint)
-	fmt.Fprintf(w, "\nexport AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1 AWS_ENDPOINT_URL_SQS=%s\n", endpoint)
-	if len(names) == 0 {
-		fmt.Fprintln(w, "aws sqs create-queue --queue-name orders")
-		return
+	try := "create-queue --queue-name orders"
+	if len(names) > 0 {
+		try = "get-queue-url --queue-name " + names[0]
 	}
-	fmt.Fprintf(w, "aws sqs get-queue-url --queue-name %s\n", names[0])
+	fmt.Fprintf(w, "sqslocal: ready at %s\n", endpoint)
+	fmt.Fprintf(w, "try: AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any aws --region us-east-1 --endpoint-url %s sqs %s\n", endpoint, try)
 }
 
 // delayed makes every call take d longer. A caller that goes away is not waited for.
