@@ -145,6 +145,8 @@ type call struct {
 	limit    *time.Timer // ends it by ProcessingLimit; nil: nothing does
 	place    *list.Element
 	err      error
+	errs     []error // of each message; nil: it succeeded
+	cause    error   // why its context ended; nil: it had not
 	dropped  []*held // failed, with leases that had been lost: nothing to tell SQS
 }
 
@@ -185,21 +187,30 @@ func (r *run) handle(ctx context.Context, c *call) {
 	c.err = guard(func() error { return r.handler(ctx, messages) })
 }
 
-// settle carries out what the handler said of its messages.
+// settle carries out what the handler said of its messages. On a FIFO queue the
+// loop does that, since it knows what stands behind them in their groups.
 func (r *run) settle(ctx context.Context, c *call) {
 	if c.limit != nil {
 		c.limit.Stop()
 	}
 	took := time.Since(c.began)
+	c.errs = r.verdicts(c)
 	r.onWay.Add(-int64(len(c.batch)))
+	if r.lines == nil {
+		r.carryOut(ctx, c)
+	}
+	c.cause = context.Cause(ctx)
+	c.cancel(nil)
+	r.told(c, took)
+	r.in.Put(func() { r.handled(c, took) })
+}
+
+// carryOut settles the messages of a call, each as was said of it.
+func (r *run) carryOut(ctx context.Context, c *call) {
 	linger := r.linger()
 	deletes := make([]*lease.Lease[*held], 0, len(c.batch))
-	failed := 0
-	for i, err := range r.verdicts(c) {
+	for i, err := range c.errs {
 		h := c.batch[i]
-		if err != nil {
-			failed++
-		}
 		if err == nil || decisionOn(err).kind == discard {
 			deletes = append(deletes, &h.lease)
 			continue
@@ -210,9 +221,6 @@ func (r *run) settle(ctx context.Context, c *call) {
 	if linger == 0 {
 		r.settler.Flush() // nothing more is on its way
 	}
-	c.cancel(nil)
-	r.told(c, failed, took)
-	r.in.Put(func() { r.handled(c, took) })
 }
 
 // verdicts returns the error of each message of a call. The error is the user's,
@@ -276,8 +284,14 @@ func (r *run) linger() time.Duration {
 }
 
 // told counts a call of the handler and tells the hooks of it.
-func (r *run) told(c *call, failed int, took time.Duration) {
+func (r *run) told(c *call, took time.Duration) {
 	t := &r.c.tally
+	failed := 0
+	for _, err := range c.errs {
+		if err != nil {
+			failed++
+		}
+	}
 	t.succeeded.Add(int64(len(c.batch) - failed))
 	t.failed.Add(int64(failed))
 	if p, ok := errors.AsType[*PanicError](c.err); ok {
@@ -298,12 +312,113 @@ func (r *run) handled(c *call, took time.Duration) {
 	for _, h := range c.batch {
 		h.stage, h.call = settling, nil
 	}
+	if r.lines != nil {
+		r.judge(c)
+		return
+	}
 	for _, h := range c.dropped {
 		if h.lost.Load() {
 			r.conclude(h, settle.Lost)
 			continue
 		}
 		r.settler.GiveBack(0, r.opts.VisibilityTimeout, &h.lease) // it was received once more since
+	}
+}
+
+// judge settles a call of a FIFO queue: in each message group up to the first
+// message that failed or whose lease was lost.
+func (r *run) judge(c *call) {
+	var deletes []*lease.Lease[*held]
+	for group, begin := range byGroup(c.batch) {
+		errs := c.errs[begin : begin+len(group)]
+		for i, h := range group {
+			if h.lost.Load() {
+				r.conclude(h, settle.Lost)
+				r.yield(h.GroupID, group[i+1:], 0)
+				break
+			}
+			d := decisionOn(errs[i])
+			if errs[i] != nil && d.kind == deadLetter && r.opts.DeadLetterQueueURL != "" {
+				r.settler.Bury(&h.lease, errs[i], r.retryDelay(h, errs[i], d))
+				continue
+			}
+			if errs[i] != nil && d.kind != discard {
+				r.stopGroup(c, group[i:], errs[i], d)
+				break
+			}
+			deletes = append(deletes, &h.lease)
+		}
+	}
+	linger := time.Duration(0) // the next message of the group waits for it
+	if r.opts.DeleteLinger > 0 && !r.closing {
+		linger = r.opts.DeleteLinger
+	}
+	r.settler.Delete(linger, deletes...)
+}
+
+// stopGroup deals with the failure of the first of hs, messages of one group; the
+// others came behind it and count as not handled.
+func (r *run) stopGroup(c *call, hs []*held, err error, d decision) {
+	head, now := hs[0], time.Now()
+	if d.kind == retry && errors.Is(c.cause, ErrShutdown) {
+		r.yield(head.GroupID, hs, 0)
+		return
+	}
+	delay := r.retryDelay(head, err, d)
+	head.tries++
+	orElse(&head.failed, now)
+	switch {
+	case r.opts.OnGroupFailure == GoOn:
+		r.settler.GiveBack(0, delay, &head.lease)
+		r.retake(head.GroupID, hs[1:], time.Time{})
+	case r.patient(c, head, now.Add(delay)):
+		r.retake(head.GroupID, hs, now.Add(delay))
+	default:
+		r.yield(head.GroupID, hs, delay)
+	}
+}
+
+// patient tells whether a message that failed is to be tried again at next without
+// being given back.
+func (r *run) patient(c *call, head *held, next time.Time) bool {
+	switch {
+	case r.opts.OnGroupFailure != RetryInPlace, r.closing, r.drain:
+		return false
+	case errors.Is(c.cause, ErrProcessingLimit): // its lease is renewed no more
+		return false
+	case head.tries >= r.opts.InPlaceTries, next.Sub(head.failed) > r.opts.InPlaceTime:
+		return false
+	default:
+		return time.Until(next) < r.keeper.Longest(&head.lease, time.Now())
+	}
+}
+
+// retake puts messages of a group that were part of a call back to the front of
+// their line, to be handled from the given time on; zero: at once.
+func (r *run) retake(group string, hs []*held, at time.Time) {
+	for _, h := range hs {
+		h.stage = waiting
+	}
+	r.onWay.Add(int64(len(hs)))
+	r.lines.Return(group, hs, at)
+}
+
+// yield gives messages of a group that were part of a call back, and all that wait
+// behind them: the last one first, so that none becomes visible before those that
+// come before it. The first one stays hidden for delay, and so do, behind it, the
+// others.
+func (r *run) yield(group string, taken []*held, delay time.Duration) {
+	behind := r.lines.Leave(group, "")
+	r.onWay.Add(-int64(len(behind)))
+	hs := slices.Concat(taken, behind)
+	for i, h := range slices.Backward(hs) {
+		h.stage = settling
+		if i == 0 {
+			r.settler.GiveBack(0, delay, &h.lease)
+			return
+		}
+		h.given = true
+		r.settler.GiveBack(0, 0, &h.lease)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"slices"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/order"
 )
 
 // An Item is a message with its decoded body.
@@ -269,24 +271,49 @@ const (
 
 // A collector gathers messages into batches: by size, by bytes, by the time that
 // the first one has waited. It is touched only by the run's own goroutine.
-type collector struct {
+type collector interface {
+	add(hs ...*held)
+	// next takes the next batch if there is one to hand over at now. hurry is the
+	// reason not to wait for a batch to fill; empty: there is none.
+	next(now time.Time, hurry Reason) ([]*held, Reason)
+	// postpone takes messages back that next has given, until the given time.
+	postpone(hs []*held, until time.Time)
+	// due returns when the wait of the open batch is over; zero if none is open.
+	due() time.Time
+	// wakes returns when next may give something only because time has passed;
+	// zero: it will not.
+	wakes() time.Time
+	// ready returns how many messages wait for nothing but their batch or a slot.
+	ready() int
+}
+
+// measure is what closes a batch.
+type measure struct {
 	size  int
 	bytes int
 	wait  time.Duration
+}
+
+// A pile is the collector of a standard queue: first come, first served.
+type pile struct {
+	measure
 
 	waiting []*held // oldest first
 	open    int     // how many of them are in the open batch
 	sum     int     // their bytes
 	closed  Reason  // why the open batch takes no more; empty: it does
+
+	late  []*held // postponed
+	until time.Time
 }
 
-func (c *collector) add(hs ...*held) {
+func (c *pile) add(hs ...*held) {
 	c.waiting = append(c.waiting, hs...)
 	c.fill()
 }
 
 // fill moves what waits into the open batch, as far as it has room.
-func (c *collector) fill() {
+func (c *pile) fill() {
 	for c.closed == "" && c.open < len(c.waiting) {
 		h := c.waiting[c.open]
 		if c.open > 0 && c.sum+h.bytes > c.bytes {
@@ -301,27 +328,33 @@ func (c *collector) fill() {
 	}
 }
 
-// due returns when the wait of the open batch is over; zero if there is none.
-func (c *collector) due() time.Time {
+func (c *pile) due() time.Time {
 	if len(c.waiting) == 0 {
 		return time.Time{}
 	}
 	return c.waiting[0].arrived.Add(c.wait)
 }
 
-// next takes the next batch if there is one to hand over at now. hurry is the
-// reason not to wait for a batch to fill; empty: there is none.
-func (c *collector) next(now time.Time, hurry Reason) ([]*held, Reason) {
+func (c *pile) wakes() time.Time {
+	if len(c.late) > 0 {
+		return earlier(c.due(), c.until)
+	}
+	return c.due()
+}
+
+func (c *pile) ready() int { return len(c.waiting) }
+
+func (c *pile) next(now time.Time, hurry Reason) ([]*held, Reason) {
+	if len(c.late) > 0 && !now.Before(c.until) {
+		late := c.late
+		c.late = nil
+		c.reset(slices.Concat(late, c.waiting))
+	}
 	why := c.closed
-	switch {
-	case c.open == 0:
-		return nil, ""
-	case why != "":
-	case hurry != "":
-		why = hurry
-	case !now.Before(c.due()):
-		why = WaitOver
-	default:
+	if why == "" && c.open > 0 {
+		why = c.unfilled(now, c.due(), hurry)
+	}
+	if why == "" {
 		return nil, ""
 	}
 	batch := c.waiting[:c.open:c.open]
@@ -329,18 +362,114 @@ func (c *collector) next(now time.Time, hurry Reason) ([]*held, Reason) {
 	return batch, why
 }
 
+// unfilled returns why a batch that has room should be handed over all the same;
+// empty: it should not.
+func (m measure) unfilled(now, due time.Time, hurry Reason) Reason {
+	switch {
+	case hurry != "":
+		return hurry
+	case !now.Before(due):
+		return WaitOver
+	default:
+		return ""
+	}
+}
+
+func (c *pile) postpone(hs []*held, until time.Time) {
+	c.late, c.until = append(c.late, hs...), until
+}
+
 // reset makes waiting all that waits, with the open batch filled from it.
-func (c *collector) reset(waiting []*held) {
+func (c *pile) reset(waiting []*held) {
 	c.waiting, c.open, c.sum, c.closed = waiting, 0, 0, ""
 	c.fill()
 }
 
-// remove takes out the messages that are gone, in place.
-func (c *collector) remove(gone func(*held) bool) {
+// remove takes out the messages that are gone.
+func (c *pile) remove(gone func(*held) bool) {
+	c.late = slices.DeleteFunc(c.late, gone)
 	c.reset(slices.DeleteFunc(c.waiting, gone))
 }
 
-// putBack makes hs the first to be handed over.
-func (c *collector) putBack(hs []*held) {
-	c.reset(slices.Concat(hs, c.waiting))
+// leave takes out all messages.
+func (c *pile) leave() []*held {
+	left := append(c.late, c.waiting...)
+	c.late = nil
+	c.reset(nil)
+	return left
+}
+
+// lines is the collector of a FIFO queue: a line for each message group.
+type lines struct {
+	measure
+	*order.Lines[*held]
+}
+
+func (c *lines) add(hs ...*held) { c.Add(hs...) }
+
+func (c *lines) ready() int {
+	n, _, _ := c.Ready()
+	return n
+}
+
+func (c *lines) due() time.Time {
+	n, _, oldest := c.Ready()
+	if n == 0 {
+		return time.Time{}
+	}
+	return oldest.Add(c.wait)
+}
+
+func (c *lines) wakes() time.Time { return earlier(c.due(), c.Resumes()) }
+
+func (c *lines) next(now time.Time, hurry Reason) ([]*held, Reason) {
+	c.Resume(now)
+	n, bytes, oldest := c.Ready()
+	var why Reason
+	switch {
+	case n == 0:
+		return nil, ""
+	case n >= c.size:
+		why = Full
+	case bytes > c.bytes:
+		why = Bytes
+	default:
+		why = c.unfilled(now, oldest.Add(c.wait), hurry)
+	}
+	if why == "" {
+		return nil, ""
+	}
+	return c.Take(c.size, c.bytes), why
+}
+
+// postpone keeps what is behind a postponed message of a group behind it.
+func (c *lines) postpone(hs []*held, until time.Time) {
+	for group := range byGroup(hs) {
+		c.Return(group[0].GroupID, group, until)
+	}
+}
+
+// byGroup gives the parts of a batch that are of one message group. A batch holds
+// the messages of a group together.
+func byGroup(batch []*held) iter.Seq2[[]*held, int] {
+	return func(yield func([]*held, int) bool) {
+		for begin := 0; begin < len(batch); {
+			end := begin + 1
+			for end < len(batch) && batch[end].GroupID == batch[begin].GroupID {
+				end++
+			}
+			if !yield(batch[begin:end], begin) {
+				return
+			}
+			begin = end
+		}
+	}
+}
+
+// earlier returns the earlier of two times; a zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
 }

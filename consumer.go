@@ -3,6 +3,7 @@ package sluice
 import (
 	"container/list"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"github.com/sluice-go/sluice/internal/aside"
 	"github.com/sluice-go/sluice/internal/inbox"
 	"github.com/sluice-go/sluice/internal/lease"
+	"github.com/sluice-go/sluice/internal/order"
 	"github.com/sluice-go/sluice/internal/pace"
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/settle"
@@ -296,10 +298,24 @@ type held struct {
 	stage   stage       // owned by the loop
 	handle  string      // the newest receipt handle; owned by the loop
 	sent    time.Time   // of the receive that brought it; owned by the loop
+	tries   int         // that failed, in place; owned by the loop
+	failed  time.Time   // when the first of them did; owned by the loop
 	call    *call       // that handles it; owned by the loop
 	lost    atomic.Bool // its lease has ended
 	given   bool        // back by a stop, without a handler's result; owned by the loop once settling
 }
+
+// Group returns the message group.
+func (h *held) Group() string { return h.GroupID }
+
+// Sequence returns the sequence number.
+func (h *held) Sequence() string { return h.SequenceNumber }
+
+// Arrived returns when h arrived.
+func (h *held) Arrived() time.Time { return h.arrived }
+
+// Size returns the bytes of h.
+func (h *held) Size() int { return h.bytes }
 
 // A stage is how far a message has come.
 type stage int
@@ -339,8 +355,10 @@ type run struct {
 
 	// Owned by the loop.
 	pace      *pace.Pace
-	collector collector
-	late      []*held          // taken from the collector, but too near the end of their leases to begin
+	collector collector        // of what waits: pile or lines
+	pile      *pile            // nil on a FIFO queue
+	lines     *lines           // nil on a standard queue
+	attempts  []attempt        // receives of a FIFO queue that may be repeated
 	hand      map[string]*held // all messages held, by id
 	running   *list.List       // of *call, the oldest first
 	out       int              // receives that wait for their answers
@@ -365,14 +383,21 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	o := &c.opts
 	r := &run{
 		c: c, opts: o, handler: h, drain: drain,
-		in:        inbox.New[func()](),
-		aside:     aside.New(hookBacklog),
-		collector: collector{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime},
-		hand:      map[string]*held{},
-		running:   list.New(),
-		largest:   maxBody, // until a message has been seen
-		timer:     time.NewTimer(time.Hour),
-		dropped:   c.tally.dropped.Load(),
+		in:      inbox.New[func()](),
+		aside:   aside.New(hookBacklog),
+		hand:    map[string]*held{},
+		running: list.New(),
+		largest: maxBody, // until a message has been seen
+		timer:   time.NewTimer(time.Hour),
+		dropped: c.tally.dropped.Load(),
+	}
+	closes := measure{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime}
+	if c.fifo() {
+		r.lines = &lines{measure: closes, Lines: order.New[*held]()}
+		r.collector = r.lines
+	} else {
+		r.pile = &pile{measure: closes}
+		r.collector = r.pile
 	}
 	r.latency.Store(int64(20 * time.Millisecond)) // until a call has been seen
 	r.handlers, r.interrupt = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -451,9 +476,22 @@ func (r *run) end() time.Time { return r.stopped.Add(r.opts.ShutdownTimeout + ha
 
 // stop begins to end the run: nothing more is received, what is held is finished.
 func (r *run) stop() {
-	if r.stopped.IsZero() {
-		r.closing, r.stopped = true, time.Now()
-		r.ending.Store(true)
+	if !r.stopped.IsZero() {
+		return
+	}
+	r.stopped = time.Now()
+	r.close()
+}
+
+// close ends receiving. What waits for its next try does not do so here.
+func (r *run) close() {
+	r.closing = true
+	r.ending.Store(true)
+	if r.lines == nil {
+		return
+	}
+	for _, group := range r.lines.Delayed() {
+		r.yield(group, nil, r.opts.VisibilityTimeout)
 	}
 }
 
@@ -483,11 +521,27 @@ func (r *run) interruptAll() {
 	r.over = true
 	r.interrupt(ErrShutdown)
 	r.cut()
-	unbegun := append(r.late, r.collector.waiting...)
-	r.late = nil
-	r.collector.reset(nil)
-	r.giveBack(unbegun)
+	r.giveBack(r.unbegun())
 	r.wakeAt(r.end())
+}
+
+// unbegun takes out of the collector all that waits, in the order in which it is
+// to be given back.
+func (r *run) unbegun() (hs []*held) {
+	if r.pile != nil {
+		return r.pile.leave()
+	}
+	for _, group := range r.lines.Groups() {
+		hs = append(hs, backwards(r.lines.Leave(group, ""))...)
+	}
+	return hs
+}
+
+// backwards reverses messages of a group, so that none becomes visible to others
+// before those that come before it.
+func backwards(hs []*held) []*held {
+	slices.Reverse(hs)
+	return hs
 }
 
 // giveBack makes messages that no handler has seen visible again.
@@ -575,13 +629,42 @@ func (r *run) receive(now time.Time) {
 		r.out++
 		r.asked += n
 		alone := len(r.hand) == 0 && r.out == 1
+		try := r.attempt(n, now)
 		r.helpers.Go(func() {
-			sent := time.Now()
-			raw, err := r.queue.Receive(r.receives, n, r.pollTime(), "")
-			arrived := time.Now()
-			r.in.Put(func() { r.answered(answer{n, alone, sent, arrived, raw, err}) })
+			a := answer{asked: n, alone: alone, try: try, sent: time.Now()}
+			a.messages, a.err = r.queue.Receive(r.receives, try.n, r.pollTime(), try.id)
+			a.arrived = time.Now()
+			r.in.Put(func() { r.answered(a) })
 		})
 	}
+}
+
+// An attempt is a receive of a FIFO queue, known to SQS by an id. Repeated with the
+// same id it brings the same messages, which otherwise would stay hidden, and
+// their groups with them, when the answer to the first one was lost.
+type attempt struct {
+	id    string
+	n     int
+	first time.Time // when it was made first
+}
+
+// repeatable is how long SQS knows the id of a receive.
+const repeatable = 5 * time.Minute
+
+// attempt returns what to do instead of a new receive for n messages: to repeat one
+// whose answer was lost. On a standard queue there is no such thing.
+func (r *run) attempt(n int, now time.Time) attempt {
+	if r.lines == nil {
+		return attempt{n: n}
+	}
+	r.attempts = slices.DeleteFunc(r.attempts, func(a attempt) bool { return now.Sub(a.first) > repeatable })
+	for i, a := range r.attempts {
+		if a.n <= n {
+			r.attempts = slices.Delete(r.attempts, i, i+1)
+			return a
+		}
+	}
+	return attempt{id: rand.Text(), n: n, first: now}
 }
 
 // pollTime is how long a receive waits for its first message.
@@ -596,7 +679,7 @@ func (r *run) pollTime() time.Duration {
 // view is the run as its pace sees it.
 func (r *run) view(now time.Time) pace.View {
 	v := pace.View{
-		Now: now, Free: r.opts.Concurrency - r.running.Len(), Waiting: len(r.collector.waiting) + len(r.late),
+		Now: now, Free: r.opts.Concurrency - r.running.Len(), Waiting: r.collector.ready(),
 		Held: len(r.hand), Due: r.collector.due(), Latency: time.Duration(r.latency.Load()),
 	}
 	v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked
@@ -615,6 +698,7 @@ func (r *run) view(now time.Time) pace.View {
 type answer struct {
 	asked         int
 	alone         bool // nothing was in progress when it was sent
+	try           attempt
 	sent, arrived time.Time
 	messages      []types.Message
 	err           error
@@ -633,10 +717,10 @@ func (r *run) answered(a answer) {
 	r.take(a)
 	r.empty = len(a.messages) == 0
 	if r.drain && r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {
-		r.closing = true
+		r.close()
 	}
 	if most := r.opts.MaxMessages; most > 0 && r.received >= most {
-		r.closing = true
+		r.close()
 	}
 	r.dispatch(now)
 	r.pace.Answered(pace.Answer{Asked: a.asked, Got: len(a.messages), Sent: a.sent}, r.view(now))
@@ -650,6 +734,9 @@ func (r *run) unanswered(a answer, now time.Time) {
 	}
 	if fault == queue.Lasting {
 		r.fail("receiving from", a.err)
+	}
+	if r.lines != nil && fault == queue.Passing && !queue.Expired(a.err) {
+		r.attempts = append(r.attempts, a.try) // it may have had its effect; one that was throttled had not, and its id is spent
 	}
 	r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Failed: true, Throttled: fault == queue.Throttled}, r.view(now))
 	failures, until := r.pace.Outage()
@@ -721,11 +808,10 @@ func (r *run) dispatch(now time.Time) {
 	if r.over {
 		return
 	}
-	r.recall(now)
 	for r.running.Len() < r.opts.Concurrency {
 		batch, why := r.collector.next(now, r.hurry())
 		if len(batch) == 0 {
-			r.wakeAt(r.collector.due())
+			r.wakeAt(r.collector.wakes())
 			return
 		}
 		if batch = r.safe(batch, now); len(batch) > 0 {
@@ -750,38 +836,29 @@ func (r *run) hurry() Reason {
 // renewal that was late to be tried again.
 func (r *run) margin() time.Duration { return r.opts.VisibilityTimeout / 10 }
 
-// safe puts aside the messages of a batch that are too near the end of their
-// leases: renewals fail, or it was received long ago.
+// safe returns the messages of a batch that may begin, and postpones those that
+// are too near the end of their leases: renewals fail, or the receive was slow. On
+// a FIFO queue those behind them in their group wait with them.
 func (r *run) safe(batch []*held, now time.Time) []*held {
-	return slices.DeleteFunc(batch, func(h *held) bool {
-		if now.Sub(h.sent) < r.opts.VisibilityTimeout/2 {
-			return false // its first renewal is not even due
-		}
-		if r.keeper.Left(&h.lease, now) >= r.margin() {
-			return false
-		}
-		r.late = append(r.late, h)
-		return true
-	})
-}
-
-// recall returns to the collector what was put aside and has been renewed since.
-func (r *run) recall(now time.Time) {
-	if len(r.late) == 0 {
-		return
+	risky := func(h *held) bool {
+		return now.Sub(h.sent) >= r.opts.VisibilityTimeout/2 && // before, not even the first renewal is due
+			r.keeper.Left(&h.lease, now) < r.margin()
 	}
-	var renewed []*held
-	r.late = slices.DeleteFunc(r.late, func(h *held) bool {
-		if r.keeper.Left(&h.lease, now) < r.margin() {
-			return false
-		}
-		renewed = append(renewed, h)
-		return true
-	})
-	r.collector.putBack(renewed)
-	if len(r.late) > 0 {
-		r.wakeAt(now.Add(r.margin() / 2))
+	if !slices.ContainsFunc(batch, risky) {
+		return batch
 	}
+	var safe, late []*held
+	var halted groups
+	for _, h := range batch {
+		if risky(h) || halted.has(&h.Message) {
+			halted.add(&h.Message)
+			late = append(late, h)
+			continue
+		}
+		safe = append(safe, h)
+	}
+	r.collector.postpone(late, now.Add(r.margin()/2))
+	return safe
 }
 
 // settled notes the ends of messages.
@@ -815,6 +892,9 @@ func (r *run) again(h *held, res settle.Result[*held]) {
 func (r *run) conclude(h *held, end settle.End) {
 	delete(r.hand, h.ID)
 	r.bytes -= h.bytes
+	if r.lines != nil && h.stage != waiting {
+		r.lines.Settled(h.GroupID)
+	}
 	if r.stopped.IsZero() {
 		return
 	}
@@ -868,14 +948,25 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 		case waiting:
 			r.onWay.Add(-1)
 			r.conclude(h, settle.Lost)
+			r.halt(h)
 		case handling:
 			h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
 		case settling: // what settles it will find out
 		}
 	}
-	gone := func(h *held) bool { return r.hand[h.ID] != h }
-	r.collector.remove(gone)
-	r.late = slices.DeleteFunc(r.late, gone)
+	if r.pile != nil {
+		r.pile.remove(func(h *held) bool { return r.hand[h.ID] != h })
+	}
+}
+
+// halt takes a lost message of a FIFO queue out of its line, and gives back those
+// behind it: it may be handled elsewhere now, and they must not be before it.
+func (r *run) halt(h *held) {
+	if r.lines == nil {
+		return
+	}
+	r.lines.Remove(h.GroupID, func(other *held) bool { return other == h })
+	r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
 }
 
 // observe is told of each call to SQS, by the goroutine that made it.

@@ -34,6 +34,8 @@ const (
 	defaultPollTime        = maxPoll
 	defaultShutdownTimeout = 25 * time.Second // Kubernetes kills after 30 s
 	defaultLinger          = 50 * time.Millisecond
+	defaultInPlaceTries    = 10
+	defaultInPlaceTime     = 15 * time.Minute
 	longestRetryDelay      = 15 * time.Minute
 
 	// hardStop is how long after ShutdownTimeout Run returns at the latest: the
@@ -105,6 +107,17 @@ type Options struct {
 	// its dead-letter queue.
 	RetryDelay func(m *Message, err error) time.Duration
 
+	// OnGroupFailure says what happens to the message group of a message of a FIFO
+	// queue that failed. The zero value is [RetryInPlace]. On a standard queue it
+	// has no effect.
+	OnGroupFailure GroupFailure
+
+	// InPlaceTries is how many times a message is handled, and InPlaceTime how
+	// long it is tried, before [RetryInPlace] gives its group back. 0 means 10
+	// times and 15 min.
+	InPlaceTries int
+	InPlaceTime  time.Duration
+
 	// DeadLetterQueueURL is where [DeadLetter] sends messages. The client must
 	// have SendMessage then, as *sqs.Client has. "": such messages only fail.
 	DeadLetterQueueURL string
@@ -155,6 +168,8 @@ func (o Options) withDefaults() Options {
 	orElse(&o.VisibilityTimeout, defaultVisibility)
 	orElse(&o.PollTime, defaultPollTime)
 	orElse(&o.ShutdownTimeout, defaultShutdownTimeout)
+	orElse(&o.InPlaceTries, defaultInPlaceTries)
+	orElse(&o.InPlaceTime, defaultInPlaceTime)
 	o.PollTime = min(o.PollTime, max(time.Second, (o.VisibilityTimeout*2/3).Truncate(time.Second)))
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -195,6 +210,8 @@ func (o Options) validate(client Client) error {
 	wrong.outside("Concurrency", o.Concurrency, 1, maxInFlight)
 	wrong.outside("Receivers", o.Receivers, 1, 1000)
 	wrong.outside("MaxMessages", o.MaxMessages, 0, -1)
+	wrong.outside("OnGroupFailure", int(o.OnGroupFailure), int(RetryInPlace), int(GoOn))
+	wrong.outside("InPlaceTries", o.InPlaceTries, 1, -1)
 	wrong.outside("BatchBytes", o.BatchBytes, 1, -1)
 	wrong.outside("BytesInFlight", o.BytesInFlight, maxBody, -1)
 	wrong.outsideTime("WaitTime", o.WaitTime, time.Millisecond, 11*time.Hour)
@@ -202,6 +219,7 @@ func (o Options) validate(client Client) error {
 	wrong.outsideTime("PollTime", o.PollTime, time.Second, maxPoll)
 	wrong.outsideTime("ProcessingLimit", o.ProcessingLimit, 0, maxVisibility)
 	wrong.outsideTime("ShutdownTimeout", o.ShutdownTimeout, time.Millisecond, maxVisibility)
+	wrong.outsideTime("InPlaceTime", o.InPlaceTime, time.Millisecond, 11*time.Hour)
 	wrong.outsideTime("DeleteLinger", o.DeleteLinger, -1<<63, 10*time.Second)
 	wrong.outsideTime("MaxDuration", o.MaxDuration, 0, 1<<63-1)
 	wrong.fraction("VisibilityTimeout", o.VisibilityTimeout)
@@ -260,6 +278,29 @@ func checkURL(field, queueURL string) error {
 	}
 	return nil
 }
+
+// A GroupFailure says what happens to the message group of a message that failed.
+// In none of the cases is a message that comes later in the group handled before
+// the failed one, but in [GoOn].
+type GroupFailure int
+
+const (
+	// RetryInPlace keeps the failed message and those behind it, under their
+	// leases, and handles it again after its delay: up to [Options.InPlaceTries]
+	// times and for [Options.InPlaceTime]. Then the group is given back as with
+	// [GiveBack]. The receive counts do not rise meanwhile, so the dead-letter
+	// queue is reached only after tries times maxReceiveCount. A stop, and Drain,
+	// do not wait for the next try.
+	RetryInPlace GroupFailure = iota
+	// GiveBack gives the failed message back, to be received again after its delay,
+	// and those held behind it, which SQS keeps behind it. Their receive counts
+	// rise with each failure too, so innocent ones may end in the dead-letter
+	// queue.
+	GiveBack
+	// GoOn gives the failed message back and handles those behind it: the order
+	// of the group is lost for that message.
+	GoOn
+)
 
 // Hooks are told of what happens, for metrics and traces. Any of them may be nil.
 // They are called one after another, on a goroutine of their own, a little after

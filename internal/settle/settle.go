@@ -10,6 +10,7 @@ package settle
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/internal/lease"
@@ -60,6 +61,9 @@ type Config[T any] struct {
 type Settler[T any] struct {
 	Config[T]
 
+	flying atomic.Int32 // delete calls
+	eager  atomic.Bool  // deletes wait for one of them to come back
+
 	deletes *tens.Batcher[*lease.Lease[T]]
 	changes *tens.Batcher[*change[T]]
 	burials *tens.Batcher[*burial[T]]
@@ -85,9 +89,17 @@ func New[T any](c Config[T]) *Settler[T] {
 	return s
 }
 
+// share is how long a delete that should not linger waits for the call before it,
+// to travel in the next one with all that have come meanwhile.
+const share = 50 * time.Millisecond
+
 // Delete deletes messages. Each waits up to linger for others to share a call, less
-// when its lease is near its end.
+// when its lease is near its end; 0: until the call before it is back.
 func (s *Settler[T]) Delete(linger time.Duration, leases ...*lease.Lease[T]) {
+	if linger == 0 && s.flying.Load() > 0 {
+		s.eager.Store(true)
+		linger = share
+	}
 	if linger > 0 {
 		now := time.Now()
 		for _, l := range leases {
@@ -130,6 +142,8 @@ func (s *Settler[T]) Close(ctx context.Context) (left []*lease.Lease[T]) {
 }
 
 func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) (again []*lease.Lease[T]) {
+	s.flying.Add(1)
+	defer s.landed()
 	results := make([]Result[T], 0, len(leases))
 	leases = slices.DeleteFunc(leases, func(l *lease.Lease[T]) bool {
 		dead := s.FIFO && s.Keeper.Left(l, time.Now()) <= 0
@@ -156,6 +170,14 @@ func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) 
 	}
 	s.done(results)
 	return again
+}
+
+// landed lets the deletes go that waited for a call to come back.
+func (s *Settler[T]) landed() {
+	s.flying.Add(-1)
+	if s.eager.Swap(false) {
+		s.deletes.Flush()
+	}
 }
 
 func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (again []*change[T]) {

@@ -1,0 +1,304 @@
+// Package order keeps the messages of a FIFO queue in order: each message group is
+// a line, and only the front of a line is ever handed out. While messages of a
+// group are out, or its first one waits for its next try, the group is closed and
+// the others go on.
+package order
+
+import (
+	"container/heap"
+	"slices"
+	"time"
+)
+
+// A Message is what stands in a line.
+type Message interface {
+	comparable
+	Group() string      // message group
+	Sequence() string   // sequence number: within a group, the smaller comes first
+	Arrived() time.Time // when it was received
+	Size() int          // bytes
+}
+
+// Lines are the lines of a queue. The zero value is not usable; see [New]. They
+// belong to one goroutine. A group whose messages are all settled leaves nothing
+// behind.
+type Lines[M Message] struct {
+	lines  map[string]*line[M]
+	open   byArrival[M] // lines whose front may be taken
+	resume byTime[M]    // lines whose front waits for its next try
+	ready  int          // messages in open lines
+	bytes  int          // of those
+}
+
+type line[M Message] struct {
+	group   string
+	waiting []M       // in order
+	bytes   int       // of those
+	out     int       // taken and not settled
+	at      time.Time // when the front may be tried again; zero: now
+	index   int       // in open or resume
+	where   place
+}
+
+// A place is where a line is registered.
+type place int
+
+const (
+	closed  place = iota // nowhere: messages are out, or none wait
+	opened               // in Lines.open
+	delayed              // in Lines.resume
+)
+
+// New returns lines without messages.
+func New[M Message]() *Lines[M] {
+	return &Lines[M]{lines: map[string]*line[M]{}}
+}
+
+// Add puts messages into their lines, by sequence number.
+func (ls *Lines[M]) Add(ms ...M) {
+	for _, m := range ms {
+		l := ls.lines[m.Group()]
+		if l == nil {
+			l = &line[M]{group: m.Group()}
+			ls.lines[l.group] = l
+		}
+		ls.unregister(l)
+		at := len(l.waiting)
+		for at > 0 && l.waiting[at-1].Sequence() > m.Sequence() {
+			at-- // delivered again, behind its followers: rare
+		}
+		l.waiting = slices.Insert(l.waiting, at, m)
+		l.bytes += m.Size()
+		ls.register(l)
+	}
+}
+
+// Ready returns how many messages may be taken, their bytes, and when the one at
+// the front of the oldest line arrived; zero if there is none.
+func (ls *Lines[M]) Ready() (n, bytes int, oldest time.Time) {
+	if len(ls.open) > 0 {
+		oldest = ls.open[0].waiting[0].Arrived()
+	}
+	return ls.ready, ls.bytes, oldest
+}
+
+// Resumes returns when the next line that waits is open again; zero: none waits.
+func (ls *Lines[M]) Resumes() time.Time {
+	if len(ls.resume) == 0 {
+		return time.Time{}
+	}
+	return ls.resume[0].at
+}
+
+// Resume opens the lines whose wait is over at now.
+func (ls *Lines[M]) Resume(now time.Time) {
+	for len(ls.resume) > 0 && !ls.resume[0].at.After(now) {
+		l := ls.resume[0]
+		ls.unregister(l)
+		l.at = time.Time{}
+		ls.register(l)
+	}
+}
+
+// Take returns up to n messages of together at most the given bytes, at least one
+// if there is one: those of a group together and in order, the group whose front
+// has waited longest first. The groups are closed until [Lines.Settled] was called
+// for each message or [Lines.Return] brought it back.
+func (ls *Lines[M]) Take(n, bytes int) (taken []M) {
+	for len(ls.open) > 0 && len(taken) < n {
+		l := ls.open[0]
+		k := l.fits(n-len(taken), bytes, len(taken) == 0)
+		if k == 0 {
+			break
+		}
+		ls.unregister(l)
+		for _, m := range l.waiting[:k] {
+			bytes -= m.Size()
+			l.bytes -= m.Size()
+		}
+		taken = append(taken, l.waiting[:k]...)
+		l.waiting = slices.Delete(l.waiting, 0, k)
+		l.out += k
+	}
+	return taken
+}
+
+// fits returns how many messages at the front are n at most and have no more bytes.
+func (l *line[M]) fits(n, bytes int, first bool) (k int) {
+	for k < min(n, len(l.waiting)) {
+		bytes -= l.waiting[k].Size()
+		if bytes < 0 && (k > 0 || !first) {
+			break
+		}
+		k++
+	}
+	return k
+}
+
+// Settled notes that a message that was taken will not come back.
+func (ls *Lines[M]) Settled(group string) {
+	l := ls.lines[group]
+	if l == nil {
+		return
+	}
+	l.out--
+	ls.register(l)
+}
+
+// Return brings messages of one group back that were taken, to be taken again from
+// the given time on; zero: at once.
+func (ls *Lines[M]) Return(group string, ms []M, at time.Time) {
+	l := ls.lines[group]
+	if l == nil || len(ms) == 0 {
+		return
+	}
+	ls.unregister(l)
+	l.out -= len(ms)
+	l.waiting = slices.Concat(ms, l.waiting)
+	for _, m := range ms {
+		l.bytes += m.Size()
+	}
+	l.at = at
+	ls.register(l)
+}
+
+// Leave takes the waiting messages of a group that stand behind sequence, in
+// order, although they may not be handled; "" takes all. As with [Lines.Take] the
+// group is closed until they are settled.
+func (ls *Lines[M]) Leave(group, sequence string) (left []M) {
+	l := ls.lines[group]
+	if l == nil {
+		return nil
+	}
+	ls.unregister(l)
+	l.waiting = slices.DeleteFunc(l.waiting, func(m M) bool {
+		behind := m.Sequence() > sequence
+		if behind {
+			l.bytes -= m.Size()
+			left = append(left, m)
+		}
+		return behind
+	})
+	l.out += len(left)
+	if len(l.waiting) == 0 {
+		l.at = time.Time{}
+	}
+	ls.register(l)
+	return left
+}
+
+// Remove takes waiting messages that are gone out of their line. It is as if they
+// had never come.
+func (ls *Lines[M]) Remove(group string, gone func(M) bool) {
+	l := ls.lines[group]
+	if l == nil {
+		return
+	}
+	ls.unregister(l)
+	l.waiting = slices.DeleteFunc(l.waiting, func(m M) bool {
+		if !gone(m) {
+			return false
+		}
+		l.bytes -= m.Size()
+		return true
+	})
+	ls.register(l)
+}
+
+// Groups returns the groups that have waiting messages.
+func (ls *Lines[M]) Groups() (groups []string) {
+	for group, l := range ls.lines {
+		if len(l.waiting) > 0 {
+			groups = append(groups, group)
+		}
+	}
+	slices.Sort(groups) // maps have no order, runs should
+	return groups
+}
+
+// Delayed returns the groups whose front waits for its next try.
+func (ls *Lines[M]) Delayed() (groups []string) {
+	for _, l := range ls.resume {
+		groups = append(groups, l.group)
+	}
+	slices.Sort(groups)
+	return groups
+}
+
+// Len returns the number of groups of which messages are known.
+func (ls *Lines[M]) Len() int { return len(ls.lines) }
+
+// register puts l where its state says, or forgets it when it has no messages.
+func (ls *Lines[M]) register(l *line[M]) {
+	switch {
+	case l.out > 0:
+	case len(l.waiting) == 0:
+		delete(ls.lines, l.group)
+	case !l.at.IsZero():
+		l.where = delayed
+		heap.Push(&ls.resume, l)
+	default:
+		l.where = opened
+		ls.ready += len(l.waiting)
+		ls.bytes += l.bytes
+		heap.Push(&ls.open, l)
+	}
+}
+
+func (ls *Lines[M]) unregister(l *line[M]) {
+	switch l.where {
+	case closed:
+	case opened:
+		ls.ready -= len(l.waiting)
+		ls.bytes -= l.bytes
+		heap.Remove(&ls.open, l.index)
+	case delayed:
+		heap.Remove(&ls.resume, l.index)
+	}
+	l.where = closed
+}
+
+// byArrival is a heap of lines, the one whose front arrived first on top.
+type byArrival[M Message] []*line[M]
+
+func (h byArrival[M]) Len() int { return len(h) }
+
+func (h byArrival[M]) Less(i, j int) bool {
+	a, b := h[i].waiting[0].Arrived(), h[j].waiting[0].Arrived()
+	if a.Equal(b) {
+		return h[i].waiting[0].Sequence() < h[j].waiting[0].Sequence()
+	}
+	return a.Before(b)
+}
+
+func (h byArrival[M]) Swap(i, j int) { swap(h, i, j) }
+func (h *byArrival[M]) Push(x any)   { push((*[]*line[M])(h), x) }
+func (h *byArrival[M]) Pop() any     { return pop((*[]*line[M])(h)) }
+
+// byTime is a heap of lines, the one that resumes first on top.
+type byTime[M Message] []*line[M]
+
+func (h byTime[M]) Len() int           { return len(h) }
+func (h byTime[M]) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h byTime[M]) Swap(i, j int)      { swap(h, i, j) }
+func (h *byTime[M]) Push(x any)        { push((*[]*line[M])(h), x) }
+func (h *byTime[M]) Pop() any          { return pop((*[]*line[M])(h)) }
+
+func swap[M Message](h []*line[M], i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func push[M Message](h *[]*line[M], x any) {
+	l := x.(*line[M]) //nolint:forcetypeassert // nothing else is ever pushed
+	l.index = len(*h)
+	*h = append(*h, l)
+}
+
+func pop[M Message](h *[]*line[M]) any {
+	last := len(*h) - 1
+	l := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return l
+}
