@@ -2,6 +2,7 @@ package sqstest
 
 import (
 	"context"
+	"maps"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
@@ -13,9 +14,7 @@ func (s *Server) MustCreateQueue(name string, attributes map[string]string) (url
 	if isFIFO(name) {
 		set["FifoQueue"] = "true"
 	}
-	for k, v := range attributes {
-		set[k] = v
-	}
+	maps.Copy(set, attributes)
 	out, err := s.CreateQueue(context.Background(), &sqs.CreateQueueInput{QueueName: &name, Attributes: set})
 	if err != nil {
 		panic("sqstest: creating queue " + name + ": " + err.Error())

@@ -129,7 +129,7 @@ func (l *faults) hits(a *active, c Call) bool {
 type struck []*Fault
 
 // around runs do between what comes before its effect and what comes after.
-func (h struck) around(ctx context.Context, do func() (any, error)) (any, error) {
+func around[O any](ctx context.Context, h struck, do func() (*O, error)) (*O, error) {
 	if err := canceled(ctx); err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func newQueue(s *Server, name string, number uint32, set settings, now int64) *q
 	q := &queue{
 		s: s, name: name, arn: arnOf(name), number: number, fifo: isFIFO(name), born: now, changed: now,
 		settings: set, messages: map[uint64]*message{}, tags: map[string]string{},
-		ids: rand.New(rand.NewPCG(s.seed, uint64(number))), //nolint:gosec // ids that replay, not secrets
+		ids: rand.New(rand.NewPCG(s.seed, uint64(number))), // ids that replay, not secrets
 	}
 	q.purged = math.MinInt64 / 2
 	q.reset()
@@ -309,10 +309,10 @@ func (q *queue) dismiss(err error) {
 	}
 }
 
-// await blocks until w is answered, its time is up or ctx is done. Only the first in the queue wakes for what the
+// await blocks until w is answered, its time is up or ctx is done; wait is how long its timer runs first. Only the first in the queue wakes for what the
 // clock brings; it serves the others too.
-func (q *queue) await(ctx context.Context, w *waiter, deadline int64) ([]types.Message, error) {
-	timer := time.NewTimer(time.Until(time.Unix(0, w.armed)))
+func (q *queue) await(ctx context.Context, w *waiter, wait time.Duration, deadline int64) ([]types.Message, error) {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
 		select {

@@ -350,17 +350,21 @@ func (s *Server) ListQueueTags(ctx context.Context, in *sqs.ListQueueTagsInput, 
 
 // policy is an access policy as far as AddPermission and RemovePermission touch it.
 type policy struct {
-	Version    string
+	Version    string            `json:"Version"`
 	ID         string            `json:"Id"`
 	Statements []json.RawMessage `json:"Statement"`
 }
 
 type statement struct {
-	Sid       string
-	Effect    string
-	Principal struct{ AWS []string }
-	Action    []string
-	Resource  string
+	Sid       string    `json:"Sid"`
+	Effect    string    `json:"Effect"`
+	Principal principal `json:"Principal"`
+	Action    []string  `json:"Action"`
+	Resource  string    `json:"Resource"`
+}
+
+type principal struct {
+	AWS []string `json:"AWS"`
 }
 
 // AddPermission adds a statement to a queue's policy. Policies are kept, not enforced.
@@ -397,7 +401,7 @@ func newStatement(in *sqs.AddPermissionInput, arn string) json.RawMessage {
 	for _, action := range in.Actions {
 		st.Action = append(st.Action, "SQS:"+action)
 	}
-	raw, _ := json.Marshal(st) // strings only: cannot go wrong
+	raw, _ := json.Marshal(st) //nolint:errchkjson // strings only: cannot go wrong
 	return raw
 }
 
@@ -422,7 +426,7 @@ func (s *Server) RemovePermission(ctx context.Context, in *sqs.RemovePermissionI
 
 func (p *policy) index(label string) int {
 	return slices.IndexFunc(p.Statements, func(raw json.RawMessage) bool {
-		var st struct{ Sid string }
+		var st statement
 		return json.Unmarshal(raw, &st) == nil && st.Sid == label
 	})
 }
@@ -440,6 +444,6 @@ func (q *queue) setPolicy(p *policy, now int64) {
 		delete(q.raw, "Policy")
 		return
 	}
-	raw, _ := json.Marshal(p) // raw statements that were parsed before: cannot go wrong
+	raw, _ := json.Marshal(p) //nolint:errchkjson // raw statements that were parsed before: cannot go wrong
 	q.raw["Policy"] = string(raw)
 }

@@ -98,8 +98,9 @@ func (s *Server) receive(ctx context.Context, url *string, r *receiving) ([]type
 	w := &waiter{r: r, done: make(chan struct{}), alarm: make(chan struct{}, 1)}
 	q.waiters.add(w)
 	w.armed = q.wakeup(w, deadline)
+	first := time.Duration(w.armed - now) // read under the lock: whoever holds it may set another
 	q.unlock(now)
-	messages, err = q.await(ctx, w, deadline)
+	messages, err = q.await(ctx, w, first, deadline)
 	q.countEmpty(messages, err)
 	return messages, err
 }

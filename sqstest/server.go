@@ -156,17 +156,14 @@ func perform[I, O any](ctx context.Context, s *Server, op opcode, url *string, i
 		s.tell([]Event{s.event(Event{Kind: CallStarted, Call: c, Queue: c.Queue})})
 	}
 	hit := s.faults.strike(op, url, in)
-	out, err := hit.around(ctx, func() (any, error) { return do(in, hit) })
+	out, err := around(ctx, hit, func() (*O, error) { return do(in, hit) })
 	if err != nil {
 		s.calls[op].failed.Add(1)
 	}
 	if s.curious() {
 		s.tell([]Event{s.event(Event{Kind: CallEnded, Call: c, Queue: c.Queue, Err: err})})
 	}
-	if err != nil {
-		return nil, err
-	}
-	return out.(*O), nil
+	return out, err
 }
 
 // sleep waits for d, or until ctx is done.

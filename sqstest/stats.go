@@ -195,11 +195,12 @@ func (m *message) snapshot() Snapshot {
 		ID: m.id, Body: m.body, GroupID: m.group, State: Visible,
 		SentAt: time.Unix(0, m.sent), ReceiveCount: m.count,
 	}
-	switch m.state {
-	case inFlight:
-		s.State, s.Until = InFlight, time.Unix(0, m.until)
-	case delayed:
-		s.State, s.Until = Delayed, time.Unix(0, m.until)
+	if m.state == visible {
+		return s
+	}
+	s.State, s.Until = InFlight, time.Unix(0, m.until)
+	if m.state == delayed {
+		s.State = Delayed
 	}
 	return s
 }
