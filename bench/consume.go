@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sluice-go/sluice/bench/server"
+)
+
+// A Spec tells a consumer's process what to do.
+type Spec struct {
+	Peer     string
+	Endpoint string // of SQS
+	QueueURL string
+	Mark     string // URL to post to at the window's beginning and end
+
+	Handlers int           // C: handler calls at once
+	Handling time.Duration // H: time of each
+	Batch    int           // of sluice
+	Linger   time.Duration // sluice's DeleteLinger; 0: its default
+	Stamped  bool          // bodies begin with the time of sending
+	Warm     time.Duration // before the window
+	Window   time.Duration // that is measured
+	Profile  string        // file for a CPU profile of the window; empty: none
+}
+
+// A Result is what a consumer's process has measured, and the server's counts at both ends of the window.
+type Result struct {
+	Before, After server.Snapshot
+
+	CPU      time.Duration // of the process, in the window
+	Allocs   uint64        // objects allocated in the window; 0: cannot be told
+	Bytes    uint64        // allocated in the window
+	PeakRSS  int           // bytes, since the process began
+	Latency  time.Duration // of a call as the client saw it before the run, median
+	Handling time.Duration // of a handler call as it was, mean
+	ToStart  []int64       // nanoseconds from send to handler start, of stamped messages
+}
+
+// specVariable is the environment variable that makes this program a consumer's process.
+const specVariable = "SLUICE_BENCH_SPEC"
+
+// consume is the consumer's process: it consumes for the window and writes a Result to standard output.
+func consume(text string) error {
+	var spec Spec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return fmt.Errorf("reading the spec: %w", err)
+	}
+	peer := peers[spec.Peer]
+	if peer == nil {
+		return fmt.Errorf("peer is %q, which there is not", spec.Peer)
+	}
+	client := newClient(spec.Endpoint)
+	latency, err := probe(client, spec.QueueURL)
+	if err != nil {
+		return err
+	}
+	w := &work{spec: &spec}
+	ended := make(chan error, 1)
+	go func() { ended <- peer(context.Background(), client, &spec, w) }() // the process ends without it
+	res, err := observe(&spec, w, ended)
+	if err != nil {
+		return err
+	}
+	res.Latency = latency
+	return json.NewEncoder(os.Stdout).Encode(res)
+}
+
+// observe waits for the window and measures it.
+func observe(spec *Spec, w *work, ended <-chan error) (*Result, error) {
+	if err := wait(spec.Warm, ended); err != nil {
+		return nil, err
+	}
+	stop, err := profile(spec.Profile)
+	if err != nil {
+		return nil, err
+	}
+	before, err := take(spec.Mark)
+	if err != nil {
+		return nil, err
+	}
+	w.begin()
+	if err := wait(spec.Window, ended); err != nil {
+		return nil, err
+	}
+	after, err := take(spec.Mark)
+	if err != nil {
+		return nil, err
+	}
+	stop()
+	res := &Result{
+		Before: before.server, After: after.server,
+		CPU: after.cpu - before.cpu, Allocs: after.allocs - before.allocs, Bytes: after.bytes - before.bytes,
+		PeakRSS: peakRSS(),
+	}
+	w.report(res)
+	return res, nil
+}
+
+// wait returns after d, or with the reason why the consumer has ended before.
+func wait(d time.Duration, ended <-chan error) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case err := <-ended:
+		return fmt.Errorf("the consumer has ended: %w", err)
+	}
+}
+
+// profile writes a CPU profile until stop is called.
+func profile(file string) (stop func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
+}
+
+// A moment is the state of both processes at one end of the window.
+type moment struct {
+	server        server.Snapshot
+	cpu           time.Duration
+	allocs, bytes uint64
+}
+
+func take(mark string) (moment, error) {
+	var m moment
+	resp, err := http.Post(mark, "", nil)
+	if err != nil {
+		return m, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return m, fmt.Errorf("marking: %s", resp.Status)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&m.server); err != nil {
+		return m, fmt.Errorf("marking: %w", err)
+	}
+	m.cpu = server.CPU()
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/gc/heap/tiny/allocs:objects"}, {Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	m.allocs = sample[0].Value.Uint64() + sample[1].Value.Uint64()
+	m.bytes = sample[2].Value.Uint64()
+	return m, nil
+}
+
+// probe returns the median time of a call.
+func probe(client *sqs.Client, queueURL string) (time.Duration, error) {
+	const calls = 15
+	name := queueURL[strings.LastIndexByte(queueURL, '/')+1:]
+	took := make([]time.Duration, calls)
+	for i := range took {
+		began := time.Now()
+		if _, err := client.GetQueueUrl(context.Background(), &sqs.GetQueueUrlInput{QueueName: &name}); err != nil {
+			return 0, fmt.Errorf("probing the latency: %w", err)
+		}
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	return took[calls/2], nil
+}
+
+// A work is what every consumer's handler does.
+type work struct {
+	spec     *Spec
+	counting atomic.Bool
+	calls    atomic.Int64
+	spent    atomic.Int64 // nanoseconds in handler calls
+
+	mu      sync.Mutex // guards toStart
+	toStart []int64
+}
+
+func (w *work) begin() { w.counting.Store(true) }
+
+// do is one handler call, for the messages with these bodies.
+func (w *work) do(bodies ...string) {
+	if w.spec.Stamped && w.counting.Load() {
+		w.stamp(bodies)
+	}
+	if w.spec.Handling == 0 {
+		return
+	}
+	began := time.Now()
+	time.Sleep(w.spec.Handling)
+	w.calls.Add(1)
+	w.spent.Add(int64(time.Since(began)))
+}
+
+func (w *work) stamp(bodies []string) {
+	now := time.Now().UnixNano()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, body := range bodies {
+		stamp, _, _ := strings.Cut(body, " ")
+		if sent, err := strconv.ParseInt(stamp, 10, 64); err == nil {
+			w.toStart = append(w.toStart, now-sent)
+		}
+	}
+}
+
+func (w *work) report(res *Result) {
+	if n := w.calls.Load(); n > 0 {
+		res.Handling = time.Duration(w.spent.Load() / n)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	res.ToStart = slices.Clone(w.toStart)
+}
+
+// peakRSS returns the most memory that this process had at once, in bytes. Linux's getrusage does
+// not do: a process inherits that number from the one that started it.
+func peakRSS() int {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return int(stats.Sys)
+	}
+	for line := range strings.Lines(string(status)) {
+		if kilobytes, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kilobytes), "kB")))
+			return n << 10
+		}
+	}
+	return 0
+}

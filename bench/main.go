@@ -1,0 +1,198 @@
+// Bench measures sluice beside other consumers of SQS: each in a process of its own, one after the
+// other in rounds, against one server on loopback that answers after a fixed latency and counts.
+//
+//	go run ./bench          everything, about a quarter of an hour
+//	go run ./bench -quick   a first impression, 2 to 3 minutes
+//
+// It writes tables, a chart and the raw figures to the folder results, and tells for each target of
+// the project whether it is met. README.md says how to read them. A run that was interrupted goes
+// on with -resume.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sluice-go/sluice/bench/server"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := start(ctx)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// start is this program in the part that its environment gives it.
+func start(ctx context.Context) error {
+	if spec := os.Getenv(specVariable); spec != "" {
+		return consume(spec)
+	}
+	if os.Getenv(serverVariable) != "" {
+		return serve(ctx)
+	}
+	c, err := parse(os.Args[1:])
+	if err != nil {
+		return err
+	}
+	return bench(ctx, c)
+}
+
+// serve is the server's process. It ends with its standard input.
+func serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("http://%s\n", listener.Addr())
+	go func() { // until the process ends
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return server.Serve(ctx, listener)
+}
+
+// config is the command line.
+type config struct {
+	pace   Pace
+	only   string
+	resume bool
+	report bool
+	home   string // folder of this module
+	out    string
+}
+
+func parse(args []string) (config, error) {
+	var c config
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	quick := flags.Bool("quick", false, "one short round: a first impression, not for quoting")
+	rounds := flags.Int("rounds", 0, "how often each run is made; 0: 3, or 1 with -quick")
+	window := flags.Duration("window", 0, "how long a busy run is measured; 0: 2s, or 1s with -quick")
+	flags.StringVar(&c.only, "only", "", "make only the runs whose names contain one of these comma-separated `words`; names are section/cell/peer/round, such as cells/L8-H0-C16/sluice/0")
+	flags.BoolVar(&c.resume, "resume", false, "keep the results that are there and make the runs that are missing")
+	flags.BoolVar(&c.report, "report", false, "make no runs, only the report of the results that are there")
+	flags.StringVar(&c.out, "out", "", "`folder` of the results; empty: results, beside this program")
+	if err := flags.Parse(args); err != nil {
+		return c, err
+	}
+	c.pace = fullPace
+	if *quick {
+		c.pace = quickPace
+	}
+	if *rounds > 0 {
+		c.pace.Rounds = *rounds
+	}
+	if *window > 0 {
+		c.pace.Window = *window
+	}
+	c.home = "."
+	if _, err := os.Stat(filepath.Join("bench", "go.mod")); err == nil {
+		c.home = "bench"
+	}
+	if c.out == "" {
+		c.out = filepath.Join(c.home, "results")
+	}
+	return c, nil
+}
+
+// bench makes the runs and writes the report.
+func bench(ctx context.Context, c config) error {
+	if err := os.MkdirAll(c.out, 0o755); err != nil {
+		return err
+	}
+	j, err := openJournal(filepath.Join(c.out, "runs.jsonl"), c.resume || c.report)
+	if err != nil {
+		return err
+	}
+	if !c.report {
+		if err := runs(ctx, c, j); err != nil {
+			return err
+		}
+	}
+	return report(c.out, j.records)
+}
+
+// runs makes the runs that are to be made.
+func runs(ctx context.Context, c config, j *journal) error {
+	control, stop, err := startServer(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	l := &lab{control: control, folder: c.out, node: filepath.Join(c.home, "node")}
+	plan := only(c.pace.plan([]string{"sluice", "expert"}, names(ctx, l.node)), c.only)
+	var wrong []error
+	began := time.Now()
+	for i, group := range plan {
+		group = slices.DeleteFunc(group, func(job Job) bool { return j.has(job.Key()) })
+		if len(group) == 0 {
+			continue
+		}
+		records, err := l.together(ctx, group)
+		if ctx.Err() != nil {
+			return errors.New("interrupted: go on with -resume")
+		}
+		if err != nil { // the others are worth having
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			wrong = append(wrong, err)
+		}
+		if err := j.add(records...); err != nil {
+			return err
+		}
+		for _, r := range records {
+			if r != nil {
+				fmt.Printf("%3d/%d %5.0fs  %s\n", i+1, len(plan), time.Since(began).Seconds(), r.line())
+			}
+		}
+	}
+	if len(wrong) > 0 {
+		fmt.Fprintf(os.Stderr, "bench: %d runs failed; -resume makes them again\n", len(wrong))
+	}
+	return nil
+}
+
+// nodePeer is the peer in JavaScript.
+const nodePeer = "sqs-consumer"
+
+// names are the peers that can be had here.
+func names(ctx context.Context, node string) []string {
+	list := []string{"sluice", "expert", "go-cloud", "article"}
+	if err := installNode(ctx, node); err != nil {
+		fmt.Fprintf(os.Stderr, "\n!!! %s is SKIPPED: %v\n\n", nodePeer, err)
+		return list
+	}
+	return slices.Insert(list, 3, nodePeer)
+}
+
+// installNode makes sure that the peer in JavaScript can run.
+func installNode(ctx context.Context, folder string) error {
+	if _, err := exec.LookPath("node"); err != nil {
+		return errors.New("there is no node on this machine")
+	}
+	if _, err := os.Stat(filepath.Join(folder, "node_modules", "sqs-consumer")); err == nil {
+		return nil
+	}
+	npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
+	npm.Dir = folder
+	if out, err := npm.CombinedOutput(); err != nil {
+		return fmt.Errorf("npm ci: %w: %s", err, last(strings.TrimSpace(string(out)), 300))
+	}
+	return nil
+}

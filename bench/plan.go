@@ -1,0 +1,212 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-go/sluice/bench/server"
+)
+
+// bodySize is that of all messages, in bytes.
+const bodySize = 512
+
+// depth is how many messages the queue of a busy run always has.
+const depth = 30_000
+
+// A Cell is a column of the tables: a latency, a handling time, and so many handlers.
+type Cell struct {
+	L, H time.Duration
+	C    int
+}
+
+func (c Cell) String() string {
+	return fmt.Sprintf("L%d-H%d-C%d", c.L.Milliseconds(), c.H.Milliseconds(), c.C)
+}
+
+// title is the cell as a table's heading.
+func (c Cell) title() string {
+	return fmt.Sprintf("L %d, H %d, C %d", c.L.Milliseconds(), c.H.Milliseconds(), c.C)
+}
+
+var latencies = []time.Duration{time.Millisecond, 8 * time.Millisecond, 20 * time.Millisecond}
+
+// cells are those of the main table, by rows of one latency.
+func cells() []Cell {
+	var list []Cell
+	for _, l := range latencies {
+		list = append(list, Cell{l, 0, 16}, Cell{l, 5 * time.Millisecond, 64}, Cell{l, 50 * time.Millisecond, 256})
+	}
+	return list
+}
+
+// The sections of the report.
+const (
+	sectionCells   = "cells"
+	sectionBatches = "batches"
+	sectionTrickle = "trickle"
+	sectionIdle    = "idle"
+	sectionLinger  = "linger"
+	sectionFaults  = "faults"
+	sectionProfile = "profile"
+)
+
+// A Job is one run of one consumer.
+type Job struct {
+	Section string
+	Cell    string
+	Peer    string // as the tables call it
+	Round   int
+	Setup   server.Setup
+	Spec    Spec
+}
+
+// Key names a job among those of all runs of the command.
+func (j *Job) Key() string { return fmt.Sprintf("%s/%s/%s/%d", j.Section, j.Cell, j.Peer, j.Round) }
+
+// A Pace is how long things are measured.
+type Pace struct {
+	Rounds int
+	Warm   time.Duration
+	Window time.Duration
+	Slow   time.Duration // of a trickle
+	Idle   time.Duration
+	Some   bool // only the cells at the corners
+}
+
+var (
+	fullPace  = Pace{Rounds: 3, Warm: 700 * time.Millisecond, Window: 2 * time.Second, Slow: 12 * time.Second, Idle: 40 * time.Second}
+	quickPace = Pace{Rounds: 1, Warm: 500 * time.Millisecond, Window: time.Second, Slow: 6 * time.Second, Idle: 20 * time.Second}
+)
+
+// Jobs of all sections, in groups: those of a group run at the same time, since they cost next to nothing.
+func (p Pace) plan(goPeers, all []string) [][]Job {
+	var plan [][]Job
+	for round := range p.Rounds {
+		plan = append(plan, p.busy(round, all)...)
+	}
+	for round := range p.Rounds {
+		plan = append(plan, p.faults(round)...)
+	}
+	for _, l := range latencies {
+		for _, peer := range without(all, "article") {
+			plan = append(plan, []Job{p.trickle(l, peer)})
+		}
+	}
+	plan = append(plan, p.quiet(without(all, "article")))
+	return append(plan, p.profiles(goPeers)...)
+}
+
+// busy is one round of the main table and of sluice's batches. Peers take turns at being first.
+func (p Pace) busy(round int, names []string) [][]Job {
+	var plan [][]Job
+	for _, cell := range cells() {
+		for i := range names {
+			plan = append(plan, []Job{p.steady(sectionCells, cell, names[(i+round)%len(names)], 0, round)})
+		}
+		for _, size := range []int{10, 100, 1000} {
+			plan = append(plan, []Job{p.steady(sectionBatches, cell, "sluice", size, round)})
+		}
+	}
+	return plan
+}
+
+// steady is a run with as many messages as it can take.
+func (p Pace) steady(section string, cell Cell, peer string, batch, round int) Job {
+	spec := Spec{Peer: peer, Handlers: cell.C, Handling: cell.H, Batch: batch, Warm: p.Warm, Window: p.Window}
+	if batch > 0 {
+		spec.Handlers = max(1, cell.C/batch) // as many messages are handled at once, if a call takes so many
+		peer = fmt.Sprintf("batches of %d", batch)
+	}
+	return Job{
+		Section: section, Cell: cell.String(), Peer: peer, Round: round,
+		Setup: server.Setup{Latency: cell.L, Size: bodySize, Depth: depth}, Spec: spec,
+	}
+}
+
+// faultCell is where faults are measured.
+var faultCell = Cell{8 * time.Millisecond, 0, 16}
+
+// faults is one round of runs with faults and without.
+func (p Pace) faults(round int) [][]Job {
+	var plan [][]Job
+	for _, fault := range []string{"", server.Errors, server.Throttle, server.Outage} {
+		for _, peer := range []string{"sluice", "expert"} {
+			job := p.steady(sectionFaults, faultCell, peer, 0, round)
+			job.Cell, job.Setup.Fault = "no fault", fault
+			job.Spec.Window = 3*time.Second + p.Window
+			if fault != "" {
+				job.Cell = fault
+			}
+			plan = append(plan, []Job{job})
+		}
+	}
+	return plan
+}
+
+// trickleRate is 40 messages a second.
+const trickleRate = 40
+
+func (p Pace) trickle(l time.Duration, peer string) Job {
+	return Job{
+		Section: sectionTrickle, Cell: fmt.Sprintf("L%d", l.Milliseconds()), Peer: peer,
+		Setup: server.Setup{Latency: l, Size: bodySize, Rate: trickleRate},
+		Spec:  Spec{Peer: peer, Handlers: 16, Stamped: true, Warm: p.Warm, Window: p.Slow},
+	}
+}
+
+// quiet are the runs that do next to nothing, all at once: idle ones, and trickles whose calls are counted.
+func (p Pace) quiet(names []string) []Job {
+	var group []Job
+	for _, peer := range names {
+		group = append(group, Job{
+			Section: sectionIdle, Cell: "idle", Peer: peer,
+			Setup: server.Setup{Latency: faultCell.L, Size: bodySize},
+			Spec:  Spec{Peer: peer, Handlers: 16, Warm: p.Warm, Window: p.Idle},
+		})
+	}
+	for _, rate := range []int{40, 90} {
+		for name, linger := range map[string]time.Duration{"sluice": 0, "sluice, linger 200 ms": 200 * time.Millisecond} {
+			group = append(group, Job{
+				Section: sectionLinger, Cell: fmt.Sprintf("%d/s", rate), Peer: name,
+				Setup: server.Setup{Latency: faultCell.L, Size: bodySize, Rate: float64(rate)},
+				Spec:  Spec{Peer: "sluice", Handlers: 16, Linger: linger, Stamped: true, Warm: p.Warm, Window: p.Idle},
+			})
+		}
+	}
+	return group
+}
+
+// profiles are runs of the saturated cell whose CPU profiles are kept.
+func (p Pace) profiles(names []string) [][]Job {
+	var plan [][]Job
+	for _, peer := range names {
+		job := p.steady(sectionProfile, cells()[0], peer, 0, 0)
+		job.Spec.Window = 2*time.Second + p.Window
+		job.Spec.Profile = peer + ".pprof"
+		plan = append(plan, []Job{job})
+	}
+	return plan
+}
+
+func without(names []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == name })
+}
+
+// only keeps the jobs whose keys contain one of the comma-separated words; none: all.
+func only(plan [][]Job, words string) [][]Job {
+	if words == "" {
+		return plan
+	}
+	var kept [][]Job
+	for _, group := range plan {
+		group = slices.DeleteFunc(group, func(j Job) bool {
+			return !slices.ContainsFunc(strings.Split(words, ","), func(word string) bool { return strings.Contains(j.Key(), word) })
+		})
+		if len(group) > 0 {
+			kept = append(kept, group)
+		}
+	}
+	return kept
+}

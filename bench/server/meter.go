@@ -1,0 +1,141 @@
+package server
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluice-go/sluice/sqstest"
+)
+
+// A Snapshot is what the server has counted for one run since it was set up; the fields that say
+// so are about the time since the mark before.
+type Snapshot struct {
+	At          time.Time
+	Calls       map[string]int // by operation, when they arrived
+	Failed      map[string]int // of those, answered with an error
+	Received    int            // messages, each delivery counting
+	Again       int            // of those, deliveries beyond a message's first
+	Deleted     int            // messages
+	Empty       int            // receives answered with nothing
+	Connections int            // opened
+
+	PeakInFlight int           // messages received and not deleted; since the mark before
+	PeakReceives int           // receives out at once; since the mark before
+	PeakDeletes  int           // delete calls out at once; since the mark before
+	HeldP50      time.Duration // from receive to delete; since the mark before
+	HeldP99      time.Duration
+
+	CPU time.Duration // of the whole server process
+}
+
+// A meter counts what one consumer does. It is told of calls by the HTTP handler, and of messages
+// by the embedded queue.
+type meter struct {
+	mu       sync.Mutex // guards the fields below
+	now      Snapshot
+	out      map[string]int // calls that wait for their answers
+	inFlight map[string]int64
+	held     []int64 // nanoseconds
+}
+
+func newMeter() *meter {
+	return &meter{
+		now: Snapshot{Calls: map[string]int{}, Failed: map[string]int{}},
+		out: map[string]int{}, inFlight: map[string]int64{},
+	}
+}
+
+const (
+	opReceive     = "ReceiveMessage"
+	opDelete      = "DeleteMessage"
+	opDeleteBatch = "DeleteMessageBatch"
+)
+
+// begin notes that a call has arrived.
+func (m *meter) begin(op string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now.Calls[op]++
+	m.out[op]++
+	m.peaks()
+}
+
+// end notes that a call was answered.
+func (m *meter) end(op string, failed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.out[op]--
+	if failed {
+		m.now.Failed[op]++
+	}
+}
+
+// peaks keeps the highest counts; m.mu is held.
+func (m *meter) peaks() {
+	m.now.PeakInFlight = max(m.now.PeakInFlight, len(m.inFlight))
+	m.now.PeakReceives = max(m.now.PeakReceives, m.out[opReceive])
+	m.now.PeakDeletes = max(m.now.PeakDeletes, m.out[opDelete]+m.out[opDeleteBatch])
+}
+
+func (m *meter) connected() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now.Connections++
+}
+
+// happened is told by the embedded queue.
+func (m *meter) happened(e sqstest.Event) {
+	switch e.Kind {
+	case sqstest.Delivered:
+		m.delivered(e)
+	case sqstest.Deleted:
+		m.deleted(e)
+	default:
+	}
+}
+
+func (m *meter) delivered(e sqstest.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now.Received++
+	if e.ReceiveCount > 1 {
+		m.now.Again++
+	}
+	m.inFlight[e.MessageID] = e.Time.UnixNano()
+	m.peaks()
+}
+
+func (m *meter) deleted(e sqstest.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now.Deleted++
+	if since, ok := m.inFlight[e.MessageID]; ok {
+		m.held = append(m.held, e.Time.UnixNano()-since)
+		delete(m.inFlight, e.MessageID)
+	}
+}
+
+// mark returns what was counted and begins the peaks and percentiles anew.
+func (m *meter) mark() Snapshot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.now
+	s.At, s.CPU = time.Now(), CPU()
+	s.Calls, s.Failed = maps.Clone(s.Calls), maps.Clone(s.Failed)
+	slices.Sort(m.held)
+	s.HeldP50, s.HeldP99 = rank(m.held, 0.50), rank(m.held, 0.99)
+	m.held = m.held[:0]
+	m.now.PeakInFlight, m.now.PeakReceives, m.now.PeakDeletes = 0, 0, 0
+	m.peaks()
+	return s
+}
+
+// rank is the p-quantile of sorted durations in nanoseconds; 0 without any.
+func rank(sorted []int64, p float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return time.Duration(sorted[int(p*float64(len(sorted)-1)+0.5)])
+}

@@ -1,0 +1,128 @@
+// Package server is the other end of the benchmarks' wire: queues in memory behind HTTP on
+// loopback, with a fixed latency per call, faults on demand, a supply of messages that does not
+// end, and counters of its own. It runs in a process of its own.
+//
+// Each run of a consumer has its own queue and its own port, so that nothing of one is counted for
+// another. A control port sets runs up, marks moments, and ends them.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Setup is a run that is asked for.
+type Setup struct {
+	Latency time.Duration // of each call: half of it before the effect, half after
+	Size    int           // of bodies, in bytes
+	Depth   int           // messages that the queue has at the start and is kept at; 0: it is empty
+	Rate    float64       // messages a second that are sent from the first mark on, at random intervals; 0: none
+	Fault   string        // one of [Faults]; empty: none
+}
+
+// A Run is a run that was set up.
+type Run struct {
+	ID       int
+	Endpoint string // of SQS, for this run
+	QueueURL string
+}
+
+// A Server sets up runs.
+type Server struct {
+	pacer *pacer
+
+	mu    sync.Mutex // guards the fields below
+	runs  map[int]*run
+	count int
+}
+
+// Serve answers on listener, the control port, until ctx is done.
+func Serve(ctx context.Context, listener net.Listener) error {
+	p, err := newPacer()
+	if err != nil {
+		return err
+	}
+	s := &Server{pacer: p, runs: map[int]*run{}}
+	go func() { panic(p.run()) }() // as long as the process; without it every call would hang
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /runs", s.create)
+	mux.HandleFunc("POST /runs/{id}/mark", s.mark)
+	mux.HandleFunc("DELETE /runs/{id}", s.remove)
+	control := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = control.Close() })
+	defer stop()
+	if err := control.Serve(listener); ctx.Err() == nil {
+		return fmt.Errorf("serving the control port: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) create(w http.ResponseWriter, r *http.Request) {
+	var setup Setup
+	if err := json.NewDecoder(r.Body).Decode(&setup); err != nil {
+		http.Error(w, "decoding the setup: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	one, err := newRun(s.pacer, setup)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	s.mu.Lock()
+	s.count++
+	id := s.count
+	s.runs[id] = one
+	s.mu.Unlock()
+	reply(w, Run{ID: id, Endpoint: one.endpoint, QueueURL: one.url})
+}
+
+func (s *Server) mark(w http.ResponseWriter, r *http.Request) {
+	one := s.find(w, r)
+	if one == nil {
+		return
+	}
+	one.begin()
+	reply(w, one.meter.mark())
+}
+
+func (s *Server) remove(w http.ResponseWriter, r *http.Request) {
+	one := s.find(w, r)
+	if one == nil {
+		return
+	}
+	id, _ := strconv.Atoi(r.PathValue("id"))
+	s.mu.Lock()
+	delete(s.runs, id)
+	s.mu.Unlock()
+	one.close()
+}
+
+// find returns the run that r is about, or answers that there is none.
+func (s *Server) find(w http.ResponseWriter, r *http.Request) *run {
+	id, _ := strconv.Atoi(r.PathValue("id"))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.runs[id]
+	if one == nil {
+		http.Error(w, "there is no such run", http.StatusNotFound)
+	}
+	return one
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // a caller that went away needs no answer
+}
+
+// operation is the one that r asks for.
+func operation(r *http.Request) string {
+	_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	return op
+}
