@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A latency collects how long messages took. The zero value is empty.
+type latency struct {
+	mu      sync.Mutex // guards the fields below
+	samples []time.Duration
+	next    int // the sample that the next one replaces, once there are keptSamples
+}
+
+const keptSamples = 10_000 // the latest; older ones are forgotten
+
+func (l *latency) add(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.samples) < keptSamples {
+		l.samples = append(l.samples, d)
+		return
+	}
+	l.samples[l.next] = d
+	l.next = (l.next + 1) % keptSamples
+}
+
+func (l *latency) String() string {
+	l.mu.Lock()
+	sorted := slices.Clone(l.samples)
+	l.mu.Unlock()
+	if len(sorted) == 0 {
+		return "no messages yet"
+	}
+	slices.Sort(sorted)
+	quantile := func(q float64) time.Duration {
+		return sorted[int(q*float64(len(sorted)-1)+0.5)].Round(10 * time.Microsecond)
+	}
+	return fmt.Sprintf("%d messages, median %v, 99th percentile %v", len(sorted), quantile(0.5), quantile(0.99))
+}
