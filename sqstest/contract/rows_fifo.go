@@ -51,19 +51,19 @@ var fifoOrder = []Row{
 		c.put(q, "g", "1")
 		m := c.one(q)
 		c.put(q, "g", "2")
-		poll := c.poll(q, 20)
+		poll := c.poll(q, 5)
 		c.pause(second / 2)
 		c.remove(q, m)
-		c.wakes(poll, "2", 10*second)
+		c.wakes(poll, "2", 4*second)
 	}},
 	{Name: "AReleaseWakesPollsOfTheGroup", Source: guideFIFO, run: func(c *trial) {
 		q := c.fifo()
 		c.put(q, "g", "1")
 		m := c.one(q)
-		poll := c.poll(q, 20)
+		poll := c.poll(q, 5)
 		c.pause(second / 2)
 		c.release(q, m)
-		c.wakes(poll, "1", 10*second)
+		c.wakes(poll, "1", 4*second)
 	}},
 	extended("TheFirstOfThreeExtendedHidesAll", 0),
 	extended("TheSecondOfThreeExtendedLeavesTheFirst", 1, "1"),
@@ -113,7 +113,7 @@ var fifoOrder = []Row{
 	{Name: "SequenceNumbersHaveTwentyDigitsAndGrow", Source: apiSend + ", SequenceNumber", run: func(c *trial) {
 		q := c.fifo()
 		last := strings.Repeat("0", 20)
-		for _, id := range []string{"a", "b", "c"} {
+		for _, id := range strings.Split("abcdefgh", "") {
 			n := *c.send(q, id, inGroup("g"), dedup(id)).SequenceNumber
 			c.that(len(n) == 20, "%q has %d digits", n, len(n))
 			c.that(n > last, "%s comes after %s", n, last)

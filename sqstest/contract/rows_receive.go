@@ -77,30 +77,30 @@ var receiving = []Row{
 	},
 	{Name: "ALongPollIsWokenByASend", Source: guidePolling, run: func(c *trial) {
 		q := c.queue()
-		poll := c.poll(q, 20)
+		poll := c.poll(q, 5)
 		c.pause(second / 2)
 		c.send(q, "a")
-		c.wakes(poll, "a", 10*second)
+		c.wakes(poll, "a", 4*second)
 	}},
 	{Name: "ALongPollIsWokenByARelease", Source: apiVisibility, run: func(c *trial) {
 		q := c.queue()
 		c.send(q, "a")
 		m := c.one(q)
-		poll := c.poll(q, 20)
+		poll := c.poll(q, 5)
 		c.pause(second / 2)
 		c.release(q, m)
-		c.wakes(poll, "a", 10*second)
+		c.wakes(poll, "a", 4*second)
 	}},
 	{Name: "ALongPollIsWokenByTheEndOfAVisibilityTimeout", Source: guideVisibility, run: func(c *trial) {
 		q := c.queue()
 		c.send(q, "a")
 		c.one(q, hiddenFor(1))
-		c.wakes(c.poll(q, 20), "a", 10*second)
+		c.wakes(c.poll(q, 5), "a", 4*second)
 	}},
 	{Name: "ALongPollIsWokenByTheEndOfADelay", Source: guideDelay, run: func(c *trial) {
 		q := c.queue()
 		c.send(q, "a", delay(1))
-		c.wakes(c.poll(q, 20), "a", 10*second)
+		c.wakes(c.poll(q, 5), "a", 4*second)
 	}},
 	{Name: "AnEmptyLongPollTakesItsWholeTime", Source: guidePolling, run: func(c *trial) {
 		begin := time.Now()
