@@ -38,7 +38,7 @@ type direct struct{ s *Server }
 
 func (d direct) Do(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
-		defer req.Body.Close() // the sender's duty in any case, as in http.RoundTripper
+		defer func() { _ = req.Body.Close() }() // the sender's duty in any case, as in http.RoundTripper
 	}
 	ctx := req.Context()
 	if ctx.Err() != nil {

@@ -272,7 +272,12 @@ var errQueryProtocol = errors.New("this server speaks AWS JSON 1.0 only, and the
 
 var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 16<<10)) }}
 
-func takeBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+func takeBuffer() []byte {
+	if b, ok := buffers.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return nil
+}
 
 func giveBuffer(b []byte) {
 	if cap(b) == 0 || cap(b) > maxPooled {

@@ -33,11 +33,11 @@ func post(ctx context.Context, h http.Handler, op, body string) *httptest.Respon
 func received(t *testing.T, w *httptest.ResponseRecorder) []string {
 	t.Helper()
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
-	var out struct{ Messages []struct{ Body string } }
+	var out sqs.ReceiveMessageOutput
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out))
-	var bodies []string
+	bodies := make([]string, 0, len(out.Messages))
 	for _, m := range out.Messages {
-		bodies = append(bodies, m.Body)
+		bodies = append(bodies, *m.Body)
 	}
 	return bodies
 }
@@ -288,14 +288,12 @@ func BenchmarkServeHTTP(b *testing.B) {
 	b.ResetTimer()
 	for range b.N {
 		w := post(b.Context(), s, "ReceiveMessage", `{"QueueUrl":"`+url+`","MaxNumberOfMessages":10}`)
-		var out struct {
-			Messages []struct{ ReceiptHandle string }
-		}
+		var out sqs.ReceiveMessageOutput
 		b.StopTimer()
 		require.NoError(b, json.Unmarshal(w.Body.Bytes(), &out))
-		var entries []string
+		entries := make([]string, 0, len(out.Messages))
 		for i, m := range out.Messages {
-			entries = append(entries, `{"Id":"`+digits[i]+`","ReceiptHandle":"`+m.ReceiptHandle+`"}`)
+			entries = append(entries, `{"Id":"`+digits[i]+`","ReceiptHandle":"`+*m.ReceiptHandle+`"}`)
 		}
 		body := `{"QueueUrl":"` + url + `","Entries":[` + strings.Join(entries, ",") + `]}`
 		b.StartTimer()

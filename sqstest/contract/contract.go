@@ -162,8 +162,8 @@ type mismatch struct {
 
 func (m mismatch) Error() string { return m.where + ": " + m.what }
 
-// fail ends the row. It does not use the test's own Fatal, because a failure may be expected.
-func (c *trial) fail(format string, args ...any) {
+// failf ends the row. It does not use the test's own Fatal, because a failure may be expected.
+func (c *trial) failf(format string, args ...any) {
 	panic(mismatch{where: caller(), what: fmt.Sprintf(format, args...)})
 }
 

@@ -31,7 +31,7 @@ func TestMotoKeepsTheContract(t *testing.T) {
 // startMoto runs the server until the test's end and returns its address.
 func startMoto(t *testing.T, path string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // only to find a free port
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := listener.Addr().String()
 	require.NoError(t, listener.Close())

@@ -13,7 +13,7 @@ type batchCall func(c *trial, q string, ids []string) error
 
 // batches are the rules that the three batch operations share.
 func batches() []Row {
-	var rows []Row
+	rows := make([]Row, 0, 18)
 	for _, op := range []struct {
 		name string
 		call batchCall
@@ -55,7 +55,7 @@ func numbers(n int) []string {
 }
 
 func sendIDs(c *trial, q string, ids []string) error {
-	entries := []types.SendMessageBatchRequestEntry{}
+	entries := make([]types.SendMessageBatchRequestEntry, 0, len(ids))
 	for _, id := range ids {
 		entries = append(entries, entry(id, "a"))
 	}
@@ -64,7 +64,7 @@ func sendIDs(c *trial, q string, ids []string) error {
 }
 
 func deleteIDs(c *trial, q string, ids []string) error {
-	entries := []types.DeleteMessageBatchRequestEntry{}
+	entries := make([]types.DeleteMessageBatchRequestEntry, 0, len(ids))
 	for _, id := range ids {
 		entries = append(entries, remove(id, types.Message{ReceiptHandle: new("garbage")}))
 	}
@@ -73,7 +73,7 @@ func deleteIDs(c *trial, q string, ids []string) error {
 }
 
 func changeIDs(c *trial, q string, ids []string) error {
-	entries := []types.ChangeMessageVisibilityBatchRequestEntry{}
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, 0, len(ids))
 	for _, id := range ids {
 		entries = append(entries, change(id, types.Message{ReceiptHandle: new("garbage")}, 0))
 	}

@@ -54,7 +54,7 @@ var fifoOrder = []Row{
 		poll := c.poll(q, 5)
 		c.pause(second / 2)
 		c.remove(q, m)
-		c.wakes(poll, "2", 4*second)
+		c.wakes(poll, "2")
 	}},
 	{Name: "AReleaseWakesPollsOfTheGroup", Source: guideFIFO, run: func(c *trial) {
 		q := c.fifo()
@@ -63,7 +63,7 @@ var fifoOrder = []Row{
 		poll := c.poll(q, 5)
 		c.pause(second / 2)
 		c.release(q, m)
-		c.wakes(poll, "1", 4*second)
+		c.wakes(poll, "1")
 	}},
 	extended("TheFirstOfThreeExtendedHidesAll", 0),
 	extended("TheSecondOfThreeExtendedLeavesTheFirst", 1, "1"),
@@ -113,10 +113,10 @@ var fifoOrder = []Row{
 	{Name: "SequenceNumbersHaveTwentyDigitsAndGrow", Source: apiSend + ", SequenceNumber", run: func(c *trial) {
 		q := c.fifo()
 		last := strings.Repeat("0", 20)
-		for _, id := range strings.Split("abcdefgh", "") {
+		for id := range strings.SplitSeq("abcdefgh", "") {
 			n := *c.send(q, id, inGroup("g"), dedup(id)).SequenceNumber
-			c.that(len(n) == 20, "%q has %d digits", n, len(n))
-			c.that(n > last, "%s comes after %s", n, last)
+			c.thatf(len(n) == 20, "%q has %d digits", n, len(n))
+			c.thatf(n > last, "%s comes after %s", n, last)
 			last = n
 		}
 	}},
@@ -220,19 +220,19 @@ var fifoSends = []Row{
 	}},
 	{Name: "ABatchWithoutAGroupFailsAsAWhole", Source: recorded("send snapshots, 2025"), run: func(c *trial) {
 		q := c.fifo("ContentBasedDeduplication", "true")
-		_, err := c.trySendBatch(q, fifoEntry("0", "a", "g"), entry("1", "b"))
+		_, err := c.trySendBatch(q, fifoEntry("0", "a"), entry("1", "b"))
 		c.refused(err, "InvalidParameterValue", "MessageGroupId")
 		c.none(q)
 	}},
 	{Name: "ABatchWithoutADeduplicationIDFailsAsAWhole", Source: recorded("send snapshots, 2025"), run: func(c *trial) {
 		q := c.fifo()
-		_, err := c.trySendBatch(q, fifoEntry("0", "a", "g"))
+		_, err := c.trySendBatch(q, fifoEntry("0", "a"))
 		c.refused(err, "InvalidParameterValue", "ContentBasedDeduplication")
 		c.none(q)
 	}},
 	{Name: "ABatchKeepsItsOrder", Source: guideFIFO, run: func(c *trial) {
 		q := c.fifo("ContentBasedDeduplication", "true")
-		c.sendBatch(q, fifoEntry("0", "1", "g"), fifoEntry("1", "2", "g"), fifoEntry("2", "3", "g"))
+		c.sendBatch(q, fifoEntry("0", "1"), fifoEntry("1", "2"), fifoEntry("2", "3"))
 		c.gets(q, "1", "2", "3")
 	}},
 	refusedID("ALongGroupID", strings.Repeat("g", 129), "d"),
@@ -248,9 +248,10 @@ var fifoSends = []Row{
 	}},
 }
 
-func fifoEntry(id, body, group string) types.SendMessageBatchRequestEntry {
+// fifoEntry is an entry of the group g.
+func fifoEntry(id, body string) types.SendMessageBatchRequestEntry {
 	e := entry(id, body)
-	e.MessageGroupId = &group
+	e.MessageGroupId = new("g")
 	return e
 }
 
@@ -275,7 +276,7 @@ var fifoAttempts = []Row{
 		c.put(q, "g", "1", "2")
 		c.take(q, 1, attempt("a"))
 		ms := c.take(q, 1, attempt("b"))
-		c.that(len(ms) == 0, "received %v", bodies(ms))
+		c.thatf(len(ms) == 0, "received %v", bodies(ms))
 	}},
 	{Name: "TheSameAttemptHidesAnew", Source: apiReceive + ", ReceiveRequestAttemptId", Waits: 3 * second, run: func(c *trial) {
 		q := c.fifo()
@@ -296,7 +297,7 @@ var fifoAttempts = []Row{
 			c.refused(err, "InvalidParameterValue", "ReceiveRequestAttemptId")
 			return
 		}
-		c.that(!slices.Contains(bodies(ms), "1"), "received %v", bodies(ms))
+		c.thatf(!slices.Contains(bodies(ms), "1"), "received %v", bodies(ms))
 	}},
 	{Name: "ALongAttemptIDIsRefused", Source: apiReceive + ", ReceiveRequestAttemptId: up to 128 characters", run: func(c *trial) {
 		_, err := c.tryTake(c.fifo(), 1, attempt(strings.Repeat("a", 129)))

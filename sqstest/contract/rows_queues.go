@@ -53,7 +53,7 @@ var queues = []Row{
 			"DelaySeconds": "0", "MaximumMessageSize": "1048576", "SqsManagedSseEnabled": "true", "FifoQueue": "",
 		} {
 			got := c.get(q, name)
-			c.that(got == want, "%s is %q, want %q", name, got, want)
+			c.thatf(got == want, "%s is %q, want %q", name, got, want)
 		}
 	}},
 	{Name: "ANewFIFOQueuesAttributes", Source: apiCreate + ", defaults", run: func(c *trial) {
@@ -62,13 +62,13 @@ var queues = []Row{
 			"FifoQueue": "true", "ContentBasedDeduplication": "false", "DeduplicationScope": "queue", "FifoThroughputLimit": "perQueue",
 		} {
 			got := c.get(q, name)
-			c.that(got == want, "%s is %q, want %q", name, got, want)
+			c.thatf(got == want, "%s is %q, want %q", name, got, want)
 		}
 	}},
 	{Name: "AnARNEndsWithTheName", Source: "API reference, GetQueueAttributes, QueueArn", run: func(c *trial) {
 		name := c.name("")
 		arn := c.get(c.create(name), "QueueArn")
-		c.that(strings.HasPrefix(arn, "arn:aws:sqs:") && strings.HasSuffix(arn, ":"+name), "the ARN is %q", arn)
+		c.thatf(strings.HasPrefix(arn, "arn:aws:sqs:") && strings.HasSuffix(arn, ":"+name), "the ARN is %q", arn)
 	}},
 	{Name: "AnUnknownAttributeCannotBeRead", Source: recorded("get_queue_attributes with unknown name"), run: func(c *trial) {
 		_, err := c.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: new(c.queue()), AttributeNames: []types.QueueAttributeName{"Nothing"}})
@@ -83,7 +83,7 @@ var queues = []Row{
 	}},
 	{Name: "AStandardQueueHasNoFIFOAttributes", Source: recorded("set_unsupported_attribute_standard"), run: func(c *trial) {
 		err := c.set(c.queue(), "ContentBasedDeduplication", "true")
-		c.that(err != nil, "a standard queue took a FIFO attribute")
+		c.thatf(err != nil, "a standard queue took a FIFO attribute")
 	}},
 	{Name: "ChangedAttributesAreTold", Source: "API reference, SetQueueAttributes", run: func(c *trial) {
 		q := c.queue()
@@ -116,7 +116,7 @@ var queues = []Row{
 		c.pause(second / 2)
 		c.drop(q)
 		p := <-poll
-		c.that(len(p.messages) == 0, "received %v", bodies(p.messages))
+		c.thatf(len(p.messages) == 0, "received %v", bodies(p.messages))
 	}},
 	{Name: "AQueueIsFoundByItsName", Source: "API reference, GetQueueUrl", run: func(c *trial) {
 		name := c.name("")
@@ -140,11 +140,11 @@ var queues = []Row{
 		in := &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: new(int32(2))}
 		first, err := c.ListQueues(c.ctx, in)
 		c.ok(err)
-		c.that(len(first.QueueUrls) == 2 && first.NextToken != nil, "the first page has %d queues", len(first.QueueUrls))
+		c.thatf(len(first.QueueUrls) == 2 && first.NextToken != nil, "the first page has %d queues", len(first.QueueUrls))
 		in.NextToken = first.NextToken
 		second, err := c.ListQueues(c.ctx, in)
 		c.ok(err)
-		c.that(second.NextToken == nil, "there is a third page")
+		c.thatf(second.NextToken == nil, "there is a third page")
 		got := slices.Concat(first.QueueUrls, second.QueueUrls)
 		slices.Sort(got)
 		c.same(got, want)
@@ -196,7 +196,7 @@ var queues = []Row{
 		c.ok(err)
 		out, err := c.ListQueueTags(c.ctx, &sqs.ListQueueTagsInput{QueueUrl: &q})
 		c.ok(err)
-		c.that(len(out.Tags) == 1 && out.Tags["b"] == "2", "tags are %v", out.Tags)
+		c.thatf(len(out.Tags) == 1 && out.Tags["b"] == "2", "tags are %v", out.Tags)
 	}},
 	{Name: "AQueueIsCreatedWithTags", Source: recorded("create_queue_with_tags"), run: func(c *trial) {
 		made, err := c.CreateQueue(c.ctx, &sqs.CreateQueueInput{QueueName: new(c.name("")), Tags: map[string]string{"a": "1"}})
@@ -204,12 +204,12 @@ var queues = []Row{
 		c.made = append(c.made, *made.QueueUrl)
 		out, err := c.ListQueueTags(c.ctx, &sqs.ListQueueTagsInput{QueueUrl: made.QueueUrl})
 		c.ok(err)
-		c.that(len(out.Tags) == 1 && out.Tags["a"] == "1", "tags are %v", out.Tags)
+		c.thatf(len(out.Tags) == 1 && out.Tags["a"] == "1", "tags are %v", out.Tags)
 	}},
 	{Name: "CreatedTimestampIsInSeconds", Source: "API reference, GetQueueAttributes, CreatedTimestamp", run: func(c *trial) {
 		created, err := strconv.ParseInt(c.get(c.queue(), "CreatedTimestamp"), 10, 64)
 		c.ok(err)
-		c.that(time.Since(time.Unix(created, 0)).Abs() < minute, "CreatedTimestamp is %d", created)
+		c.thatf(time.Since(time.Unix(created, 0)).Abs() < minute, "CreatedTimestamp is %d", created)
 	}},
 }
 
@@ -222,7 +222,7 @@ func refusedName(name string, queueName func(c *trial) string) Row {
 
 // attributeLimits are the bounds of queue attributes, one row for each side of each.
 func attributeLimits() []Row {
-	var rows []Row
+	rows := make([]Row, 0, 5)
 	for _, limit := range []struct{ name, low, lowest, highest, high string }{
 		{"VisibilityTimeout", "-1", "0", "43200", "43201"},
 		{"MessageRetentionPeriod", "59", "60", "1209600", "1209601"},

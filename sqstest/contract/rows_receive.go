@@ -37,7 +37,7 @@ var receiving = []Row{
 		c.send(q, "a")
 		c.send(q, "b")
 		ms := c.take(q, 0)
-		c.that(len(ms) == 1, "received %d messages, want 1", len(ms))
+		c.thatf(len(ms) == 1, "received %d messages, want 1", len(ms))
 	}},
 	{Name: "TenIsTheMost", Source: apiReceive + ", MaxNumberOfMessages: 1 to 10", run: func(c *trial) {
 		q := c.queue()
@@ -71,8 +71,8 @@ var receiving = []Row{
 			c.send(q, "b")
 			begin := time.Now()
 			ms := c.take(q, 3, wait(20))
-			c.that(len(ms) > 0, "received nothing")
-			c.that(time.Since(begin) < 10*second, "waited %v for a third message", time.Since(begin))
+			c.thatf(len(ms) > 0, "received nothing")
+			c.thatf(time.Since(begin) < 10*second, "waited %v for a third message", time.Since(begin))
 		},
 	},
 	{Name: "ALongPollIsWokenByASend", Source: guidePolling, run: func(c *trial) {
@@ -80,7 +80,7 @@ var receiving = []Row{
 		poll := c.poll(q, 5)
 		c.pause(second / 2)
 		c.send(q, "a")
-		c.wakes(poll, "a", 4*second)
+		c.wakes(poll, "a")
 	}},
 	{Name: "ALongPollIsWokenByARelease", Source: apiVisibility, run: func(c *trial) {
 		q := c.queue()
@@ -89,36 +89,36 @@ var receiving = []Row{
 		poll := c.poll(q, 5)
 		c.pause(second / 2)
 		c.release(q, m)
-		c.wakes(poll, "a", 4*second)
+		c.wakes(poll, "a")
 	}},
 	{Name: "ALongPollIsWokenByTheEndOfAVisibilityTimeout", Source: guideVisibility, run: func(c *trial) {
 		q := c.queue()
 		c.send(q, "a")
 		c.one(q, hiddenFor(1))
-		c.wakes(c.poll(q, 5), "a", 4*second)
+		c.wakes(c.poll(q, 5), "a")
 	}},
 	{Name: "ALongPollIsWokenByTheEndOfADelay", Source: guideDelay, run: func(c *trial) {
 		q := c.queue()
 		c.send(q, "a", delay(1))
-		c.wakes(c.poll(q, 5), "a", 4*second)
+		c.wakes(c.poll(q, 5), "a")
 	}},
 	{Name: "AnEmptyLongPollTakesItsWholeTime", Source: guidePolling, run: func(c *trial) {
 		begin := time.Now()
 		ms := c.take(c.queue(), 1, wait(1))
-		c.that(len(ms) == 0, "received %v", bodies(ms))
-		c.that(time.Since(begin) >= second, "ended after %v", time.Since(begin))
+		c.thatf(len(ms) == 0, "received %v", bodies(ms))
+		c.thatf(time.Since(begin) >= second, "ended after %v", time.Since(begin))
 	}},
 	{Name: "TheQueuesWaitTimeIsTheDefault", Source: guidePolling + ": ReceiveMessageWaitTimeSeconds", run: func(c *trial) {
 		q := c.queue("ReceiveMessageWaitTimeSeconds", "1")
 		begin := time.Now()
 		c.none(q)
-		c.that(time.Since(begin) >= second, "ended after %v", time.Since(begin))
+		c.thatf(time.Since(begin) >= second, "ended after %v", time.Since(begin))
 	}},
 	{Name: "TheReceivesWaitTimeOverridesTheQueues", Source: apiReceive, run: func(c *trial) {
 		q := c.queue("ReceiveMessageWaitTimeSeconds", "20")
 		begin := time.Now()
 		c.take(q, 1, wait(1))
-		c.that(time.Since(begin) < 10*second, "ended after %v", time.Since(begin))
+		c.thatf(time.Since(begin) < 10*second, "ended after %v", time.Since(begin))
 	}},
 	{Name: "ABodyComesWithItsMD5", Source: apiReceive, run: func(c *trial) {
 		q := c.queue()
@@ -131,7 +131,7 @@ var receiving = []Row{
 		first := c.one(q)
 		c.release(q, first)
 		second := c.one(q)
-		c.that(*first.ReceiptHandle != *second.ReceiptHandle, "both receives gave the same handle")
+		c.thatf(*first.ReceiptHandle != *second.ReceiptHandle, "both receives gave the same handle")
 		c.is(second.MessageId, *first.MessageId)
 	}},
 	{Name: "TheReceiveCountGrows", Source: apiReceive + ", ApproximateReceiveCount", run: func(c *trial) {
@@ -139,7 +139,7 @@ var receiving = []Row{
 		c.send(q, "a")
 		for _, want := range []string{"1", "2", "3"} {
 			m := c.one(q, withSystem("ApproximateReceiveCount"))
-			c.that(m.Attributes["ApproximateReceiveCount"] == want, "count is %s, want %s", m.Attributes["ApproximateReceiveCount"], want)
+			c.thatf(m.Attributes["ApproximateReceiveCount"] == want, "count is %s, want %s", m.Attributes["ApproximateReceiveCount"], want)
 			c.release(q, m)
 		}
 	}},
@@ -159,7 +159,7 @@ var receiving = []Row{
 		m := c.one(q, withSystem("SentTimestamp"))
 		ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
 		c.ok(err)
-		c.that(time.UnixMilli(ms).Sub(sent).Abs() < minute, "sent at %v, and the attribute says %v", sent, time.UnixMilli(ms))
+		c.thatf(time.UnixMilli(ms).Sub(sent).Abs() < minute, "sent at %v, and the attribute says %v", sent, time.UnixMilli(ms))
 	}},
 	{Name: "ARequeuedMessageCanBeAheadOfANewerOne", Source: recorded("inflight_message_requeue"), run: func(c *trial) {
 		q := c.queue()
@@ -194,7 +194,7 @@ var receiving = []Row{
 		q := c.queue()
 		c.send(q, "a", inGroup("tenant"))
 		m := c.one(q, withSystem("MessageGroupId"))
-		c.that(m.Attributes["MessageGroupId"] == "tenant", "attributes are %v", m.Attributes)
+		c.thatf(m.Attributes["MessageGroupId"] == "tenant", "attributes are %v", m.Attributes)
 	}},
 	{Name: "AGroupDoesNotLockAStandardQueue", Source: guideFair, run: func(c *trial) {
 		q := c.queue()
@@ -210,32 +210,32 @@ var filtering = []Row{
 		q := c.queue()
 		c.send(q, "a", attributes(texts("k", "v")))
 		m := c.one(q)
-		c.that(len(m.Attributes) == 0, "attributes are %v", m.Attributes)
-		c.that(len(m.MessageAttributes) == 0, "message attributes are %v", m.MessageAttributes)
-		c.that(m.MD5OfMessageAttributes == nil, "there is an MD5 of no attributes")
+		c.thatf(len(m.Attributes) == 0, "attributes are %v", m.Attributes)
+		c.thatf(len(m.MessageAttributes) == 0, "message attributes are %v", m.MessageAttributes)
+		c.thatf(m.MD5OfMessageAttributes == nil, "there is an MD5 of no attributes")
 	}},
 	{Name: "AllSystemAttributesOfAStandardMessage", Source: apiReceive + ", MessageSystemAttributeNames", run: func(c *trial) {
 		q := c.queue()
 		c.send(q, "a")
 		m := c.one(q, withSystem("All"))
 		for _, name := range []string{"SenderId", "SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp"} {
-			c.that(m.Attributes[name] != "", "there is no %s in %v", name, m.Attributes)
+			c.thatf(m.Attributes[name] != "", "there is no %s in %v", name, m.Attributes)
 		}
-		c.that(m.Attributes["SequenceNumber"] == "", "a standard queue numbers its messages")
+		c.thatf(m.Attributes["SequenceNumber"] == "", "a standard queue numbers its messages")
 	}},
 	{Name: "AllSystemAttributesOfAFIFOMessage", Source: apiReceive + ", MessageSystemAttributeNames", run: func(c *trial) {
 		q := c.fifo()
 		c.send(q, "a", inGroup("g"), dedup("d"))
 		m := c.one(q, withSystem("All"))
-		c.that(m.Attributes["MessageGroupId"] == "g", "attributes are %v", m.Attributes)
-		c.that(m.Attributes["MessageDeduplicationId"] == "d", "attributes are %v", m.Attributes)
-		c.that(m.Attributes["SequenceNumber"] != "", "attributes are %v", m.Attributes)
+		c.thatf(m.Attributes["MessageGroupId"] == "g", "attributes are %v", m.Attributes)
+		c.thatf(m.Attributes["MessageDeduplicationId"] == "d", "attributes are %v", m.Attributes)
+		c.thatf(m.Attributes["SequenceNumber"] != "", "attributes are %v", m.Attributes)
 	}},
 	{Name: "OnlyTheAskedSystemAttributesCome", Source: apiReceive, run: func(c *trial) {
 		q := c.queue()
 		c.send(q, "a")
 		m := c.one(q, withSystem("SenderId"))
-		c.that(len(m.Attributes) == 1 && m.Attributes["SenderId"] != "", "attributes are %v", m.Attributes)
+		c.thatf(len(m.Attributes) == 1 && m.Attributes["SenderId"] != "", "attributes are %v", m.Attributes)
 	}},
 	{Name: "TheDeprecatedNamesAreUnited", Source: recorded("message_system_attribute_names_with_attribute_names"), run: func(c *trial) {
 		q := c.queue()
@@ -243,14 +243,14 @@ var filtering = []Row{
 		m := c.one(q, withSystem("SenderId"), func(in *sqs.ReceiveMessageInput) {
 			in.AttributeNames = []types.QueueAttributeName{"SentTimestamp"} //nolint:staticcheck // old clients still send it
 		})
-		c.that(len(m.Attributes) == 2 && m.Attributes["SenderId"] != "" && m.Attributes["SentTimestamp"] != "", "attributes are %v", m.Attributes)
+		c.thatf(len(m.Attributes) == 2 && m.Attributes["SenderId"] != "" && m.Attributes["SentTimestamp"] != "", "attributes are %v", m.Attributes)
 	}},
 	{Name: "ATraceHeaderComesBack", Source: recorded("send_message_with_trace_header"), run: func(c *trial) {
 		const header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 		q := c.queue()
 		c.send(q, "a", trace(header))
 		m := c.one(q, withSystem("AWSTraceHeader"))
-		c.that(m.Attributes["AWSTraceHeader"] == header, "attributes are %v", m.Attributes)
+		c.thatf(m.Attributes["AWSTraceHeader"] == header, "attributes are %v", m.Attributes)
 	}},
 	filter("AllGivesEveryAttribute", "4c360f3fdafd970e05fae2f149d997f5", []string{"General", "Hello", "Help.Me"}, "All"),
 	filter("DotStarGivesEveryAttribute", "4c360f3fdafd970e05fae2f149d997f5", []string{"General", "Hello", "Help.Me"}, ".*"),
@@ -267,15 +267,15 @@ func filter(name, md5 string, want []string, names ...string) Row {
 		q := c.queue()
 		c.send(q, "a", attributes(texts("Help.Me", "Me", "Hello", "There", "General", "Kenobi")))
 		m := c.one(q, withAttributes(names...))
-		var got []string
+		got := make([]string, 0, len(m.MessageAttributes))
 		for name := range m.MessageAttributes {
 			got = append(got, name)
 		}
 		slices.SortFunc(got, strings.Compare)
 		c.same(got, want)
 		switch {
-		case want == nil:
-			c.that(m.MD5OfMessageAttributes == nil, "there is an MD5 of no attributes")
+		case len(want) == 0:
+			c.thatf(m.MD5OfMessageAttributes == nil, "there is an MD5 of no attributes")
 		case md5 != "":
 			c.is(m.MD5OfMessageAttributes, md5)
 		}

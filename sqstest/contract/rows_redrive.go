@@ -29,11 +29,11 @@ var redrive = []Row{
 		q, dead := c.pair(1)
 		c.send(q, "a")
 		m := c.one(q, withSystem("All"))
-		c.that(m.Attributes["ApproximateReceiveCount"] == "1", "attributes are %v", m.Attributes)
+		c.thatf(m.Attributes["ApproximateReceiveCount"] == "1", "attributes are %v", m.Attributes)
 		c.release(q, m)
 		c.none(q)
 		m = c.one(dead, withSystem("All"))
-		c.that(m.Attributes["ApproximateReceiveCount"] == "2", "attributes are %v", m.Attributes)
+		c.thatf(m.Attributes["ApproximateReceiveCount"] == "2", "attributes are %v", m.Attributes)
 		c.same([]string{m.Attributes["DeadLetterQueueSourceArn"]}, []string{c.get(q, "QueueArn")})
 	}},
 	{Name: "AMessageIsDeliveredAsOftenAsAllowed", Source: recorded("dead_letter_queue_max_receive_count"), run: func(c *trial) {
@@ -152,7 +152,7 @@ func rate(perSecond int32) func(*sqs.StartMessageMoveTaskInput) {
 func (c *trial) lastTask(source string) types.ListMessageMoveTasksResultEntry {
 	out, err := c.ListMessageMoveTasks(c.ctx, &sqs.ListMessageMoveTasksInput{SourceArn: new(c.get(source, "QueueArn"))})
 	c.ok(err)
-	c.that(len(out.Results) > 0, "no task is listed")
+	c.thatf(len(out.Results) > 0, "no task is listed")
 	return out.Results[0]
 }
 
@@ -165,7 +165,7 @@ func (c *trial) status(source, want string) types.ListMessageMoveTasksResultEntr
 		}
 		c.pause(second / 10)
 	}
-	c.fail("the task is %s, want %s", *task.Status, want)
+	c.failf("the task is %s, want %s", *task.Status, want)
 	return task
 }
 
@@ -177,8 +177,8 @@ var moveTasks = []Row{
 		_, err := c.startMove(dead)
 		c.ok(err)
 		task := c.status(dead, "COMPLETED")
-		c.that(task.ApproximateNumberOfMessagesMoved == 1, "%d were moved", task.ApproximateNumberOfMessagesMoved)
-		c.that(task.TaskHandle == nil, "a finished task has a handle")
+		c.thatf(task.ApproximateNumberOfMessagesMoved == 1, "%d were moved", task.ApproximateNumberOfMessagesMoved)
+		c.thatf(task.TaskHandle == nil, "a finished task has a handle")
 		c.gets(q, "a")
 	}},
 	{Name: "AMoveHasADestination", Source: recorded("move_task_with_throughput_limit and destination"), run: func(c *trial) {
@@ -211,7 +211,7 @@ var moveTasks = []Row{
 		task := c.lastTask(dead)
 		c.is(task.Status, "RUNNING")
 		c.is(task.TaskHandle, handle)
-		c.that(task.MaxNumberOfMessagesPerSecond != nil && *task.MaxNumberOfMessagesPerSecond == 1, "the rate is not told")
+		c.thatf(task.MaxNumberOfMessagesPerSecond != nil && *task.MaxNumberOfMessagesPerSecond == 1, "the rate is not told")
 	}},
 	{Name: "AMoveCanBeCancelled", Source: recorded("move_task_cancel"), Waits: 10 * second, run: func(c *trial) {
 		handle, dead := c.slowMove()
@@ -223,13 +223,13 @@ var moveTasks = []Row{
 	{Name: "AnUnknownMoveCannotBeCancelled", Source: "API reference, CancelMessageMoveTask", run: func(c *trial) {
 		handle, _ := c.slowMove()
 		_, err := c.CancelMessageMoveTask(c.ctx, &sqs.CancelMessageMoveTaskInput{TaskHandle: new(handle[:len(handle)-4] + "AAAA")})
-		c.that(err != nil, "an unknown task was cancelled")
+		c.thatf(err != nil, "an unknown task was cancelled")
 	}},
 	{Name: "ASlowMoveKeepsItsRate", Source: "API reference, StartMessageMoveTask, MaxNumberOfMessagesPerSecond", Waits: 10 * second, run: func(c *trial) {
 		_, dead := c.slowMove()
 		c.pause(1500 * time.Millisecond)
 		out := c.lastTask(dead)
-		c.that(out.ApproximateNumberOfMessagesMoved < 5, "%d were moved in 1.5 s at 1 a second", out.ApproximateNumberOfMessagesMoved)
+		c.thatf(out.ApproximateNumberOfMessagesMoved < 5, "%d were moved in 1.5 s at 1 a second", out.ApproximateNumberOfMessagesMoved)
 		c.pause(8 * second)
 		c.status(dead, "COMPLETED")
 	}},

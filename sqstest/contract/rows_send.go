@@ -26,7 +26,7 @@ var sending = []Row{
 		c.is(out.MD5OfMessageAttributes, "a311262e065454b75da111d535b8dacd")
 	}},
 	{Name: "AStandardQueueDoesNotNumber", Source: apiSend + ", SequenceNumber: FIFO only", run: func(c *trial) {
-		c.that(c.send(c.queue(), "a").SequenceNumber == nil, "there is a sequence number")
+		c.thatf(c.send(c.queue(), "a").SequenceNumber == nil, "there is a sequence number")
 	}},
 	{Name: "TheSendAndTheReceiveTellTheSameID", Source: apiSend, run: func(c *trial) {
 		q := c.queue()
@@ -59,7 +59,7 @@ var sending = []Row{
 	{Name: "ABatchTellsOfEach", Source: apiBatch, run: func(c *trial) {
 		q := c.queue()
 		out := c.sendBatch(q, entry("x", "hello"), entry("y", "b"))
-		c.that(len(out.Successful) == 2 && len(out.Failed) == 0, "%d succeeded and %d failed", len(out.Successful), len(out.Failed))
+		c.thatf(len(out.Successful) == 2 && len(out.Failed) == 0, "%d succeeded and %d failed", len(out.Successful), len(out.Failed))
 		c.is(out.Successful[0].Id, "x")
 		c.is(out.Successful[0].MD5OfMessageBody, "5d41402abc4b2a76b9719d911017c592")
 		c.bring(q, 2)
@@ -76,7 +76,7 @@ var sizes = []Row{
 	{Name: "OneMebibyteIsAccepted", Source: guideQuotas + ", since August 2025", run: func(c *trial) {
 		q := c.queue()
 		c.send(q, strings.Repeat("a", mebibyte))
-		c.that(len(*c.one(q).Body) == mebibyte, "the body has changed")
+		c.thatf(len(*c.one(q).Body) == mebibyte, "the body has changed")
 	}},
 	{Name: "MoreThanOneMebibyteIsRefused", Source: recorded("send_message_oversized, August 2025"), run: func(c *trial) {
 		_, err := c.trySend(c.queue(), strings.Repeat("a", mebibyte+1))
@@ -105,7 +105,7 @@ var sizes = []Row{
 	{Name: "TheQueuesMaximumDoesNotLimitTheWholeBatch", Source: recorded("send_message_batch_to_queue_with_limit"), run: func(c *trial) {
 		q := c.queue("MaximumMessageSize", "1024")
 		out := c.sendBatch(q, entry("0", strings.Repeat("a", 1000)), entry("1", strings.Repeat("b", 1000)))
-		c.that(len(out.Successful) == 2, "%d entries succeeded", len(out.Successful))
+		c.thatf(len(out.Successful) == 2, "%d entries succeeded", len(out.Successful))
 	}},
 }
 
@@ -125,11 +125,11 @@ var messageAttributes = []Row{
 			"s": text("v"), "n": typed("Number", "1.5"), "b": binary(0, 255), "custom": typed("String.mine", "w"),
 		}))
 		got := c.one(q, withAttributes("All")).MessageAttributes
-		c.that(len(got) == 4, "attributes are %v", got)
+		c.thatf(len(got) == 4, "attributes are %v", got)
 		c.is(got["s"].StringValue, "v")
 		c.is(got["n"].DataType, "Number")
 		c.is(got["custom"].DataType, "String.mine")
-		c.that(string(got["b"].BinaryValue) == "\x00\xff", "binary value is %v", got["b"].BinaryValue)
+		c.thatf(string(got["b"].BinaryValue) == "\x00\xff", "binary value is %v", got["b"].BinaryValue)
 	}},
 	{Name: "TenAttributesAreAccepted", Source: guideQuotas, run: func(c *trial) {
 		c.send(c.queue(), "a", attributes(many(10)))
@@ -258,7 +258,7 @@ func missingQueue() []Row {
 			return err
 		},
 	}
-	var rows []Row
+	rows := make([]Row, 0, len(calls))
 	for name, call := range calls {
 		rows = append(rows, Row{Name: "AMissingQueue/" + name, Source: "API reference, " + name + ", QueueDoesNotExist", run: func(c *trial) {
 			missing := c.queue() + "-missing"

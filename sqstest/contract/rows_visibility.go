@@ -158,7 +158,7 @@ var visibility = []Row{
 		c.send(q, "b")
 		ms := c.bring(q, 2)
 		out := c.changeBatch(q, change("0", ms[0], 0), change("1", ms[1], 600))
-		c.that(len(out.Successful) == 2 && len(out.Failed) == 0, "%d succeeded and %d failed", len(out.Successful), len(out.Failed))
+		c.thatf(len(out.Successful) == 2 && len(out.Failed) == 0, "%d succeeded and %d failed", len(out.Successful), len(out.Failed))
 		c.is(c.one(q).MessageId, *ms[0].MessageId)
 		c.none(q)
 	}},
@@ -168,7 +168,7 @@ var visibility = []Row{
 		m := c.one(q)
 		out := c.changeBatch(q, change("good", m, 0), change("bad", types.Message{ReceiptHandle: new("garbage")}, 0))
 		c.failed(out.Failed, "bad", "ReceiptHandleIsInvalid")
-		c.that(len(out.Successful) == 1, "%d entries succeeded", len(out.Successful))
+		c.thatf(len(out.Successful) == 1, "%d entries succeeded", len(out.Successful))
 		c.one(q)
 	}},
 	{Name: "ABatchChangeBeyondTheTwelveHoursFailsAlone", Source: guideVisibility, run: func(c *trial) {
@@ -280,7 +280,7 @@ var deleting = []Row{
 		c.send(q, "b")
 		ms := c.bring(q, 2)
 		out := c.removeBatch(q, remove("0", ms[0]), remove("1", ms[1]))
-		c.that(len(out.Successful) == 2 && len(out.Failed) == 0, "%d succeeded and %d failed", len(out.Successful), len(out.Failed))
+		c.thatf(len(out.Successful) == 2 && len(out.Failed) == 0, "%d succeeded and %d failed", len(out.Successful), len(out.Failed))
 		c.counts(q, 0, 0, 0)
 	}},
 	{Name: "ABatchDeleteFailsAlone", Source: apiBatch + ": an answer of 200 may have failures", run: func(c *trial) {
@@ -288,7 +288,7 @@ var deleting = []Row{
 		c.send(q, "a")
 		out := c.removeBatch(q, remove("good", c.one(q)), remove("bad", types.Message{ReceiptHandle: new("garbage")}))
 		c.failed(out.Failed, "bad", "ReceiptHandleIsInvalid")
-		c.that(len(out.Successful) == 1, "%d entries succeeded", len(out.Successful))
+		c.thatf(len(out.Successful) == 1, "%d entries succeeded", len(out.Successful))
 		c.counts(q, 0, 0, 0)
 	}},
 	{Name: "AnExpiredFIFOHandleFailsAloneInABatch", Source: recorded("fifo_delete_after_visibility_timeout"), Waits: 2 * second, run: func(c *trial) {

@@ -20,7 +20,7 @@ import (
 type trial struct {
 	API
 
-	ctx      context.Context // the row's, for all its calls
+	ctx      context.Context //nolint:containedctx // a trial is one run of one row, and all its calls are in this context
 	sampling bool
 	made     []string // URLs of the queues to delete
 }
@@ -97,7 +97,7 @@ func redrivePolicy(arn string, maxReceiveCount int) string {
 	return fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, arn, maxReceiveCount)
 }
 
-// sending is a change to a SendMessage request.
+// sendingOption is a change to a SendMessage request.
 type sendingOption func(*sqs.SendMessageInput)
 
 // trySend sends one message.
@@ -210,7 +210,7 @@ func (c *trial) take(q string, n int32, change ...receivingOption) []types.Messa
 func (c *trial) one(q string, change ...receivingOption) types.Message {
 	ms := c.take(q, 1, change...)
 	if len(ms) != 1 {
-		c.fail("received %d messages, want 1", len(ms))
+		c.failf("received %d messages, want 1", len(ms))
 	}
 	return ms[0]
 }
@@ -218,28 +218,26 @@ func (c *trial) one(q string, change ...receivingOption) types.Message {
 // none expects nothing to receive.
 func (c *trial) none(q string) {
 	if ms := c.take(q, 10); len(ms) != 0 {
-		c.fail("received %v, want nothing", bodies(ms))
+		c.failf("received %v, want nothing", bodies(ms))
 	}
 }
 
 // gets expects one receive of ten to bring these bodies, in this order.
-func (c *trial) gets(q string, want ...string) []types.Message {
-	ms := c.take(q, 10)
-	c.same(bodies(ms), want)
-	return ms
+func (c *trial) gets(q string, want ...string) {
+	c.same(bodies(c.take(q, 10)), want)
 }
 
 // bring receives until it has n messages, since a receive may bring fewer than are there.
-func (c *trial) bring(q string, n int, change ...receivingOption) []types.Message {
+func (c *trial) bring(q string, n int) []types.Message {
 	var all []types.Message
 	for empty := 0; len(all) < n; {
-		ms := c.take(q, int32(min(n-len(all), 10)), change...)
+		ms := c.take(q, int32(min(n-len(all), 10)))
 		all = append(all, ms...)
 		if len(ms) > 0 {
 			continue
 		}
 		if empty++; empty == 3 || !c.sampling {
-			c.fail("received %d messages, want %d", len(all), n)
+			c.failf("received %d messages, want %d", len(all), n)
 		}
 	}
 	return all
@@ -271,13 +269,14 @@ type polled struct {
 	took     time.Duration
 }
 
-// wakes expects the poll to bring this body well before the time is up.
-func (c *trial) wakes(poll <-chan polled, body string, before time.Duration) {
+// wakes expects a poll of five seconds to bring this body well before the time is up.
+func (c *trial) wakes(poll <-chan polled, body string) {
+	const before = 4 * second
 	p := <-poll
 	c.ok(p.err)
 	c.same(bodies(p.messages), []string{body})
 	if p.took >= before {
-		c.fail("the poll took %v, want less than %v", p.took, before)
+		c.failf("the poll took %v, want less than %v", p.took, before)
 	}
 }
 
@@ -312,7 +311,7 @@ func (c *trial) pause(d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-c.ctx.Done():
-		c.fail("gave up waiting: %v", c.ctx.Err())
+		c.failf("gave up waiting: %v", c.ctx.Err())
 	}
 }
 
@@ -332,42 +331,42 @@ func (c *trial) counts(q string, visible, hidden, delayed int) {
 
 func (c *trial) ok(err error) {
 	if err != nil {
-		c.fail("unexpected error: %v", err)
+		c.failf("unexpected error: %v", err)
 	}
 }
 
 // refused expects an error with this code, as the SDK tells it, and a message that contains part.
 func (c *trial) refused(err error, code, part string) {
 	if err == nil {
-		c.fail("succeeded, want %s", code)
+		c.failf("succeeded, want %s", code)
 	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		c.fail("error is %v, want %s", err, code)
+		c.failf("error is %v, want %s", err, code)
 	}
 	if api.ErrorCode() != code {
-		c.fail("code is %s (%s), want %s", api.ErrorCode(), api.ErrorMessage(), code)
+		c.failf("code is %s (%s), want %s", api.ErrorCode(), api.ErrorMessage(), code)
 	}
 	if !strings.Contains(api.ErrorMessage(), part) {
-		c.fail("%s: message is %q, want %q", code, api.ErrorMessage(), part)
+		c.failf("%s: message is %q, want %q", code, api.ErrorMessage(), part)
 	}
 }
 
 // failed expects one entry of a batch to have failed alone, by the sender's fault.
 func (c *trial) failed(entries []types.BatchResultErrorEntry, id, code string) {
 	if len(entries) != 1 {
-		c.fail("%d entries failed, want 1", len(entries))
+		c.failf("%d entries failed, want 1", len(entries))
 	}
 	entry := entries[0]
 	if *entry.Id != id || *entry.Code != code || !entry.SenderFault {
-		c.fail("entry %s failed with %s, sender's fault %t; want %s, %s, true", *entry.Id, *entry.Code, entry.SenderFault, id, code)
+		c.failf("entry %s failed with %s, sender's fault %t; want %s, %s, true", *entry.Id, *entry.Code, entry.SenderFault, id, code)
 	}
 }
 
 // same expects two lists to be equal.
 func (c *trial) same(got, want []string) {
 	if !slices.Equal(got, want) {
-		c.fail("got %q, want %q", got, want)
+		c.failf("got %q, want %q", got, want)
 	}
 }
 
@@ -375,22 +374,22 @@ func (c *trial) same(got, want []string) {
 func (c *trial) is(got *string, want string) {
 	switch {
 	case got == nil:
-		c.fail("got nothing, want %q", want)
+		c.failf("got nothing, want %q", want)
 	case *got != want:
-		c.fail("got %q, want %q", *got, want)
+		c.failf("got %q, want %q", *got, want)
 	}
 }
 
-// that expects something to hold.
-func (c *trial) that(holds bool, format string, args ...any) {
+// thatf expects something to hold.
+func (c *trial) thatf(holds bool, format string, args ...any) {
 	if !holds {
-		c.fail(format, args...)
+		c.failf(format, args...)
 	}
 }
 
 // typed expects the error to be of the SDK's type that target points to.
 func (c *trial) typed(err error, target any) {
 	if !errors.As(err, target) {
-		c.fail("error %T is not a %T", err, target)
+		c.failf("error %T is not a %T", err, target)
 	}
 }

@@ -73,11 +73,11 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		return c, errUsage
 	}
 	if flags.NArg() > 0 {
-		fmt.Fprintf(stderr, "sqslocal: unexpected argument %q\n", flags.Arg(0))
+		_, _ = fmt.Fprintf(stderr, "sqslocal: unexpected argument %q\n", flags.Arg(0))
 		return c, errUsage
 	}
 	if c.latency < 0 {
-		fmt.Fprintf(stderr, "sqslocal: -latency is %v, want at least 0\n", c.latency)
+		_, _ = fmt.Fprintf(stderr, "sqslocal: -latency is %v, want at least 0\n", c.latency)
 		return c, errUsage
 	}
 	return c, nil
@@ -153,8 +153,8 @@ func announce(w io.Writer, endpoint string, names []string) {
 	if len(names) > 0 {
 		try = "get-queue-url --queue-name " + names[0]
 	}
-	fmt.Fprintf(w, "sqslocal: ready at %s\n", endpoint)
-	fmt.Fprintf(w, "try: AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any aws --region us-east-1 --endpoint-url %s sqs %s\n", endpoint, try)
+	_, _ = fmt.Fprintf(w, "sqslocal: ready at %s\n", endpoint)
+	_, _ = fmt.Fprintf(w, "try: AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any aws --region us-east-1 --endpoint-url %s sqs %s\n", endpoint, try)
 }
 
 // delayed makes every call take d longer. A caller that goes away is not waited for.
