@@ -86,18 +86,49 @@ func (set settings) with(attributes map[string]string, fifo bool) (settings, err
 
 // put sets one attribute. Values of "" take back those that can be without.
 func (set *settings) put(name, value string, fifo bool) error {
-	ok := true
+	known, ok := set.putNumber(name, value)
+	if !known {
+		known, ok = set.putText(name, value, fifo)
+	}
+	if !known {
+		return unknownAttribute(name)
+	}
+	if !ok && name == "RedrivePolicy" { // the one attribute whose mistakes have another code
+		return invalidValue(value, name, "Redrive policy is not a JSON object with deadLetterTargetArn and maxReceiveCount.")
+	}
+	if !ok {
+		return invalidAttribute(name)
+	}
+	set.raw[name] = value
+	if value == "" {
+		delete(set.raw, name)
+	}
+	return nil
+}
+
+// putNumber sets an attribute that is a number.
+func (set *settings) putNumber(name, value string) (known, ok bool) {
 	switch name {
 	case "VisibilityTimeout":
-		ok = readSeconds(&set.visibility, value, 0, maxVisibility)
+		return true, readSeconds(&set.visibility, value, 0, maxVisibility)
 	case "DelaySeconds":
-		ok = readSeconds(&set.delay, value, 0, maxDelay)
+		return true, readSeconds(&set.delay, value, 0, maxDelay)
 	case "MessageRetentionPeriod":
-		ok = readSeconds(&set.retention, value, minRetention, maxRetention)
+		return true, readSeconds(&set.retention, value, minRetention, maxRetention)
 	case "ReceiveMessageWaitTimeSeconds":
-		ok = readSeconds(&set.wait, value, 0, maxWait)
+		return true, readSeconds(&set.wait, value, 0, maxWait)
+	case "KmsDataKeyReusePeriodSeconds":
+		return true, readSeconds(new(time.Duration), value, 60, 86_400)
 	case "MaximumMessageSize":
-		ok = readInt(&set.maxBytes, value, minMessageBytes, maxMessageBytes)
+		return true, readInt(&set.maxBytes, value, minMessageBytes, maxMessageBytes)
+	}
+	return false, false
+}
+
+// putText sets an attribute that is none.
+func (set *settings) putText(name, value string, fifo bool) (known, ok bool) {
+	ok = true
+	switch name {
 	case "FifoQueue":
 		ok = fifo && value == "true"
 	case "ContentBasedDeduplication":
@@ -116,22 +147,10 @@ func (set *settings) put(name, value string, fifo bool) error {
 	case "Policy":
 		ok = value == "" || json.Valid([]byte(value))
 	case "KmsMasterKeyId":
-	case "KmsDataKeyReusePeriodSeconds":
-		ok = readSeconds(new(time.Duration), value, 60, 86_400)
 	default:
-		return unknownAttribute(name)
+		return false, false
 	}
-	if !ok && name == "RedrivePolicy" { // the one attribute whose mistakes have another code
-		return invalidValue(value, name, "Redrive policy is not a JSON object with deadLetterTargetArn and maxReceiveCount.")
-	}
-	if !ok {
-		return invalidAttribute(name)
-	}
-	set.raw[name] = value
-	if value == "" {
-		delete(set.raw, name)
-	}
-	return nil
+	return true, ok
 }
 
 func readInt(to *int, value string, lo, hi int) bool {

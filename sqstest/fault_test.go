@@ -17,7 +17,7 @@ import (
 func TestAFaultStrikesAfterSkipAsOftenAsTimes(t *testing.T) {
 	story(t, "q", nil, func(c scene) {
 		remove := c.s.Inject(sqstest.Fault{Op: "ReceiveMessage", Queue: c.url, Skip: 1, Times: 2, Err: sqstest.Throttled()})
-		var failed []bool
+		failed := make([]bool, 0, 4)
 		for range 4 {
 			_, err := c.s.ReceiveMessage(c.Context(), &sqs.ReceiveMessageInput{QueueUrl: &c.url})
 			failed = append(failed, err != nil)
@@ -148,6 +148,7 @@ func TestIDsReplayFromTheSeed(t *testing.T) {
 		s := sqstest.New(sqstest.Seed(seed))
 		return s.Send(s.MustCreateQueue("q", nil), "a", "b")
 	}
-	require.Equal(t, ids(7), ids(7))
-	require.NotEqual(t, ids(7), ids(8))
+	seven, again, eight := ids(7), ids(7), ids(8)
+	require.Equal(t, seven, again)
+	require.NotEqual(t, seven, eight)
 }
