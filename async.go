@@ -135,6 +135,22 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
+// foreign runs code of the user's that is not a handler, and returns a *PanicError
+// if it panicked or called runtime.Goexit, which it cannot do to the caller's
+// goroutine.
+func foreign(fn func()) error {
+	ended := make(chan error, 1)
+	go func() {
+		err := error(&PanicError{}) // stands if fn ends the goroutine
+		defer func() { ended <- err }()
+		err = guard(func() error {
+			fn()
+			return nil
+		})
+	}()
+	return <-ended
+}
+
 // A call is one call of the handler.
 type call struct {
 	batch    []*held
@@ -145,9 +161,10 @@ type call struct {
 	limit    *time.Timer // ends it by ProcessingLimit; nil: nothing does
 	place    *list.Element
 	err      error
-	errs     []error // of each message; nil: it succeeded
-	cause    error   // why its context ended; nil: it had not
-	dropped  []*held // failed, with leases that had been lost: nothing to tell SQS
+	outcomes []outcome   // of each message
+	panicked *PanicError // nil: it did not
+	cause    error       // why its context ended; nil: it had not
+	dropped  []*held     // failed, with leases that had been lost: nothing to tell SQS
 }
 
 // start hands a batch over.
@@ -194,7 +211,7 @@ func (r *run) settle(ctx context.Context, c *call) {
 		c.limit.Stop()
 	}
 	took := time.Since(c.began)
-	c.errs = r.verdicts(c)
+	c.read()
 	r.onWay.Add(-int64(len(c.batch)))
 	if r.lines == nil {
 		r.carryOut(ctx, c)
@@ -209,13 +226,12 @@ func (r *run) settle(ctx context.Context, c *call) {
 func (r *run) carryOut(ctx context.Context, c *call) {
 	linger := r.linger()
 	deletes := make([]*lease.Lease[*held], 0, len(c.batch))
-	for i, err := range c.errs {
-		h := c.batch[i]
-		if err == nil || decisionOn(err).kind == discard {
-			deletes = append(deletes, &h.lease)
+	for i, o := range c.outcomes {
+		if o.err == nil || o.kind == discard {
+			deletes = append(deletes, &c.batch[i].lease)
 			continue
 		}
-		r.refuse(ctx, c, h, err, linger)
+		r.refuse(ctx, c, c.batch[i], o, linger)
 	}
 	r.settler.Delete(linger, deletes...)
 	if linger == 0 {
@@ -223,49 +239,48 @@ func (r *run) carryOut(ctx context.Context, c *call) {
 	}
 }
 
-// verdicts returns the error of each message of a call. The error is the user's,
-// and so is the code that is asked about it.
-func (r *run) verdicts(c *call) (errs []error) {
-	err := guard(func() error {
-		errs = outcomes(c.messages, c.err)
-		return nil
+// read finds out what the handler's error says. The error is the user's, and so is
+// the code that is asked about it; if that fails, so have all messages.
+func (c *call) read() {
+	if c.err == nil {
+		c.outcomes = make([]outcome, len(c.batch))
+		return
+	}
+	err := foreign(func() {
+		c.outcomes = outcomes(c.messages, c.err)
+		c.panicked, _ = errors.AsType[*PanicError](c.err)
 	})
 	if err == nil {
-		return errs
+		return
 	}
-	errs = make([]error, len(c.batch))
-	for i := range errs {
-		errs[i] = err
+	c.outcomes = make([]outcome, len(c.batch))
+	for i := range c.outcomes {
+		c.outcomes[i].add(err, decision{kind: retry})
 	}
-	return errs
 }
 
 // refuse deals with a message that failed.
-func (r *run) refuse(ctx context.Context, c *call, h *held, err error, linger time.Duration) {
-	decision := decisionOn(err)
+func (r *run) refuse(ctx context.Context, c *call, h *held, o outcome, linger time.Duration) {
 	switch {
 	case h.lost.Load():
 		c.dropped = append(c.dropped, h)
-	case decision.kind == deadLetter && r.opts.DeadLetterQueueURL != "":
-		r.settler.Bury(&h.lease, err, r.retryDelay(h, err, decision))
-	case decision.kind == retry && errors.Is(context.Cause(ctx), ErrShutdown):
+	case o.kind == deadLetter && r.opts.DeadLetterQueueURL != "":
+		r.settler.Bury(&h.lease, o.err, r.retryDelay(h, o))
+	case o.kind == retry && errors.Is(context.Cause(ctx), ErrShutdown):
 		h.given = true
 		r.settler.GiveBack(0, 0, &h.lease) // it failed because it was interrupted
 	default:
-		r.settler.GiveBack(linger, r.retryDelay(h, err, decision), &h.lease)
+		r.settler.GiveBack(linger, r.retryDelay(h, o), &h.lease)
 	}
 }
 
 // retryDelay returns how long a message that failed stays hidden.
-func (r *run) retryDelay(h *held, err error, d decision) time.Duration {
-	if d.kind == retryAfter {
-		return d.delay
+func (r *run) retryDelay(h *held, o outcome) time.Duration {
+	if o.kind == retryAfter {
+		return o.delay
 	}
-	delay := r.opts.VisibilityTimeout // stands if the user's function panics
-	_ = guard(func() error {
-		delay = max(0, r.opts.RetryDelay(&h.Message, err))
-		return nil
-	})
+	delay := r.opts.VisibilityTimeout // stands if the user's function fails
+	_ = foreign(func() { delay = max(0, r.opts.RetryDelay(&h.Message, o.err)) })
 	return delay
 }
 
@@ -287,14 +302,14 @@ func (r *run) linger() time.Duration {
 func (r *run) told(c *call, took time.Duration) {
 	t := &r.c.tally
 	failed := 0
-	for _, err := range c.errs {
-		if err != nil {
+	for _, o := range c.outcomes {
+		if o.err != nil {
 			failed++
 		}
 	}
 	t.succeeded.Add(int64(len(c.batch) - failed))
 	t.failed.Add(int64(failed))
-	if p, ok := errors.AsType[*PanicError](c.err); ok {
+	if p := c.panicked; p != nil {
 		t.panics.Add(1)
 		r.log(slog.LevelError, "the handler panicked", "queue", r.c.url, "panic", p.Error(), "stack", string(p.Stack))
 	}
@@ -330,20 +345,19 @@ func (r *run) handled(c *call, took time.Duration) {
 func (r *run) judge(c *call) {
 	var deletes []*lease.Lease[*held]
 	for group, begin := range byGroup(c.batch) {
-		errs := c.errs[begin : begin+len(group)]
 		for i, h := range group {
+			o := c.outcomes[begin+i]
 			if h.lost.Load() {
 				r.conclude(h, settle.Lost)
 				r.yield(h.GroupID, group[i+1:], 0)
 				break
 			}
-			d := decisionOn(errs[i])
-			if errs[i] != nil && d.kind == deadLetter && r.opts.DeadLetterQueueURL != "" {
-				r.settler.Bury(&h.lease, errs[i], r.retryDelay(h, errs[i], d))
+			if o.err != nil && o.kind == deadLetter && r.opts.DeadLetterQueueURL != "" {
+				r.settler.Bury(&h.lease, o.err, r.retryDelay(h, o))
 				continue
 			}
-			if errs[i] != nil && d.kind != discard {
-				r.stopGroup(c, group[i:], errs[i], d)
+			if o.err != nil && o.kind != discard {
+				r.stopGroup(c, group[i:], o)
 				break
 			}
 			deletes = append(deletes, &h.lease)
@@ -358,13 +372,13 @@ func (r *run) judge(c *call) {
 
 // stopGroup deals with the failure of the first of hs, messages of one group; the
 // others came behind it and count as not handled.
-func (r *run) stopGroup(c *call, hs []*held, err error, d decision) {
+func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	head, now := hs[0], time.Now()
-	if d.kind == retry && errors.Is(c.cause, ErrShutdown) {
+	if o.kind == retry && errors.Is(c.cause, ErrShutdown) {
 		r.yield(head.GroupID, hs, 0)
 		return
 	}
-	delay := r.retryDelay(head, err, d)
+	delay := r.retryDelay(head, o)
 	head.tries++
 	orElse(&head.failed, now)
 	switch {
@@ -476,10 +490,7 @@ func (r *run) epitaph(h *held, reason error) map[string]types.MessageAttributeVa
 // rejects in an attribute.
 func printable(err error) string {
 	text := ""
-	_ = guard(func() error {
-		text = err.Error()
-		return nil
-	})
+	_ = foreign(func() { text = err.Error() })
 	text = strings.Map(func(c rune) rune {
 		if c == '\t' || c == '\n' || c == '\r' || (c >= ' ' && c != 0xFFFE && c != 0xFFFF) {
 			return c

@@ -72,10 +72,20 @@ type MessageError struct {
 	Err     error
 }
 
-func (e *MessageError) Error() string { return fmt.Sprintf("message %s: %v", e.Message.ID, e.Err) }
+func (e *MessageError) Error() string {
+	if e == nil || e.Message == nil {
+		return "a message failed"
+	}
+	return fmt.Sprintf("message %s: %v", e.Message.ID, e.Err)
+}
 
 // Unwrap returns e.Err.
-func (e *MessageError) Unwrap() error { return e.Err }
+func (e *MessageError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Failed says that only m failed, with err; the other messages of the batch are
 // deleted, unless they are said to have failed too: combine several with
@@ -141,14 +151,6 @@ type decided struct {
 func (d *decided) Error() string { return d.err.Error() }
 func (d *decided) Unwrap() error { return d.err }
 
-// decisionOn returns the decision in an error that [Outcomes] gave.
-func decisionOn(err error) decision {
-	if d, ok := errors.AsType[*decided](err); ok {
-		return d.decision
-	}
-	return decision{kind: retry}
-}
-
 // Outcomes tells which messages of batch failed, by the error that a [Handler]
 // returned, in the order of the batch and each once. A part of err that names no
 // message, by [Failed], or one that is not in the batch, concerns all messages.
@@ -161,49 +163,43 @@ func Outcomes(batch []*Message, err error) iter.Seq2[*Message, error] {
 		if err == nil {
 			return
 		}
-		for i, err := range outcomes(batch, err) {
-			if err != nil && !yield(batch[i], err) {
+		for i, o := range outcomes(batch, err) {
+			if o.err != nil && !yield(batch[i], o.err) {
 				return
 			}
 		}
 	}
 }
 
-// outcomes returns the error of each message of batch, nil for those that err does
-// not concern.
-func outcomes(batch []*Message, err error) []error {
-	errs := make([]error, len(batch))
-	if len(batch) == 1 && !joined(err) {
-		// the commonest case by far, and any name in the error is this message's
-		// or concerns it all the same
-		errs[0] = err
-		return errs
-	}
-	r := reader{batch: batch, errs: errs}
-	r.read(err, nil)
-	return errs
+// An outcome is what a handler's error says of one message.
+type outcome struct {
+	decision
+
+	err error // nil: the message succeeded
 }
 
-func joined(err error) bool {
-	for err != nil {
-		if _, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // walks the chain itself
-			return true
-		}
-		err = errors.Unwrap(err)
+// outcomes returns what err says of each message of batch.
+func outcomes(batch []*Message, err error) []outcome {
+	r := reader{batch: batch, outcomes: make([]outcome, len(batch))}
+	if err != nil {
+		r.read(err, nil, everyone)
 	}
-	return false
+	return r.outcomes
 }
 
-// A reader finds out which messages an error tree concerns.
+// A reader finds out what an error tree says of the messages of a batch.
 type reader struct {
-	batch []*Message
-	errs  []error
-	index map[*Message]int // of batch; made when it is first needed
+	batch    []*Message
+	outcomes []outcome
+	index    map[*Message]int // of batch; made when it is first needed
 }
 
-// read walks the tree under err. said is the decision that stands above it, nil if
-// there is none.
-func (r *reader) read(err error, said *decision) {
+// everyone stands for the position of a message where an error concerns them all.
+const everyone = -1
+
+// read walks the tree under err, which concerns the message at position who, or
+// everyone. said is the decision that stands above it, nil if there is none.
+func (r *reader) read(err error, said *decision, who int) {
 	for at := err; at != nil; at = errors.Unwrap(at) {
 		switch e := at.(type) { //nolint:errorlint // walks the chain itself
 		case *decided:
@@ -211,49 +207,68 @@ func (r *reader) read(err error, said *decision) {
 				said = &e.decision // the outermost decision counts
 			}
 		case *MessageError:
-			r.concern(e, said)
-			return
-		case interface{ Unwrap() []error }:
-			for _, part := range e.Unwrap() {
-				if part != nil {
-					r.read(part, said)
-				}
+			if who == everyone && e != nil && e.Err != nil {
+				r.read(e.Err, said, r.position(e.Message))
+				return
 			}
-			return
+			if e != nil && e.Message != nil && who == everyone {
+				who = r.position(e.Message) // it has no error of its own, so it is one
+			}
+		case interface{ Unwrap() []error }:
+			if r.parts(e.Unwrap(), said, who) {
+				return
+			}
 		}
 	}
-	r.all(err, said)
+	r.note(err, said, who)
 }
 
-// concern notes the error of one message.
-func (r *reader) concern(e *MessageError, said *decision) {
+// parts reads the errors that were joined, and tells whether there were any.
+func (r *reader) parts(joined []error, said *decision, who int) (any bool) {
+	for _, part := range joined {
+		if part != nil {
+			r.read(part, said, who)
+			any = true
+		}
+	}
+	return any
+}
+
+// position returns where m is in the batch; everyone if it is not: a failure that
+// cannot be assigned concerns all.
+func (r *reader) position(m *Message) int {
 	if r.index == nil {
 		r.index = make(map[*Message]int, len(r.batch))
 		for i, m := range r.batch {
 			r.index[m] = i
 		}
 	}
-	i, known := r.index[e.Message]
-	if !known {
-		r.all(e, said)
+	if i, known := r.index[m]; known {
+		return i
+	}
+	return everyone
+}
+
+// note notes an error that is not made of others.
+func (r *reader) note(err error, said *decision, who int) {
+	d := decision{kind: retry}
+	if said != nil {
+		d = *said
+		err = &decided{decision: d, err: err}
+	}
+	if who != everyone {
+		r.outcomes[who].add(err, d)
 		return
 	}
-	r.note(i, e.Err, said)
-}
-
-// all notes an error that concerns every message.
-func (r *reader) all(err error, said *decision) {
-	for i := range r.errs {
-		r.note(i, err, said)
+	for i := range r.outcomes {
+		r.outcomes[i].add(err, d)
 	}
 }
 
-func (r *reader) note(i int, err error, said *decision) {
-	if said != nil {
-		err = &decided{decision: *said, err: err}
-	}
-	if r.errs[i] == nil || decisionOn(err).kind < decisionOn(r.errs[i]).kind {
-		r.errs[i] = err
+// add notes one more error of a message. The one counts that keeps it.
+func (o *outcome) add(err error, d decision) {
+	if o.err == nil || d.kind < o.kind {
+		o.err, o.decision = err, d
 	}
 }
 
@@ -263,7 +278,7 @@ type Reason string
 // The reasons for which batches are handed over.
 const (
 	Full     Reason = "full"      // it had BatchSize messages
-	Bytes    Reason = "bytes"     // the next message would have made it larger than BatchBytes
+	Bytes    Reason = "bytes"     // the next message would have made it larger than BatchBytes, or BytesInFlight has no room for more
 	WaitOver Reason = "wait time" // WaitTime had passed since its first message
 	Drained  Reason = "drained"   // the queue is empty and Drain waits for nothing more
 	Stopping Reason = "stopping"  // the run is ending

@@ -181,6 +181,9 @@ func (c *Consumer) run(ctx context.Context, h Handler, drain bool) error {
 		return ErrRunning
 	}
 	defer c.running.Store(false)
+	if ctx.Err() != nil {
+		return nil
+	}
 	r := newRun(ctx, c, h, drain)
 	c.current.Store(r)
 	defer c.current.Store(nil)
@@ -428,11 +431,12 @@ func (r *run) whole(ctx context.Context) error {
 	r.interrupt(ErrShutdown)
 	r.cut()
 	left := r.leave()
+	err := r.result(left)
+	r.rest()
 	release() // the leases last until nothing more can be settled
 	r.wait()
-	r.c.tally.enter(StateStopped, time.Now())
 	r.timer.Stop()
-	return r.result(left)
+	return err
 }
 
 // loop does what is to be done, waits for what happens next, and ends when there
@@ -471,8 +475,11 @@ func (r *run) finished(now time.Time) bool {
 	return !r.stopped.IsZero() && !now.Before(r.end())
 }
 
-// end is when Run returns at the latest.
-func (r *run) end() time.Time { return r.stopped.Add(r.opts.ShutdownTimeout + hardStop) }
+// end is when the loop ends at the latest. Run itself does a second later, after
+// what leave and wait take.
+func (r *run) end() time.Time {
+	return r.stopped.Add(r.opts.ShutdownTimeout + hardStop - time.Second)
+}
 
 // stop begins to end the run: nothing more is received, what is held is finished.
 func (r *run) stop() {
@@ -565,7 +572,7 @@ func (r *run) wakeAt(t time.Time) {
 // leave settles what can still be settled when the loop has ended, and returns how
 // many messages cannot.
 func (r *run) leave() int {
-	const lastCalls = 500 * time.Millisecond // they were tried all the time
+	const lastCalls = 400 * time.Millisecond // they were tried all the time
 	ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
 	defer cancel()
 	r.settler.Close(ctx)
@@ -586,7 +593,7 @@ func (r *run) wait() {
 			r.calls.Wait()
 		}
 	}()
-	patience := time.NewTimer(hardStop)
+	patience := time.NewTimer(r.patience())
 	defer patience.Stop()
 	select {
 	case <-gone:
@@ -594,12 +601,21 @@ func (r *run) wait() {
 	}
 }
 
+// patience is how long to wait for goroutines that are at their end.
+func (r *run) patience() time.Duration {
+	const least, most = 200 * time.Millisecond, time.Second
+	if r.stopped.IsZero() {
+		return most
+	}
+	return max(least, min(most, time.Until(r.end())))
+}
+
 func (r *run) result(left int) error {
 	var errs []error
 	if r.fatal != nil {
 		errs = append(errs, r.fatal)
 	}
-	if r.over && (left > 0 || r.report.GivenBack > 0 || r.running.Len() > 0) {
+	if left+r.report.Abandoned > 0 || r.over && r.report.GivenBack+r.running.Len() > 0 {
 		report := r.report
 		report.Abandoned += left
 		report.Stuck = r.running.Len()
@@ -671,9 +687,9 @@ func (r *run) attempt(n int, now time.Time) attempt {
 func (r *run) pollTime() time.Duration {
 	const whenDraining = 2 * time.Second // any long poll asks every server, and so knows that the queue is empty
 	if r.drain {
-		return min(whenDraining, r.opts.PollTime)
+		return min(whenDraining, r.opts.pollTime())
 	}
-	return r.opts.PollTime
+	return r.opts.pollTime()
 }
 
 // view is the run as its pace sees it.
@@ -766,12 +782,13 @@ func (r *run) take(a answer) {
 	slab := make([]held, len(a.messages)) // one allocation for all
 	fresh := make([]*held, 0, len(a.messages))
 	receipts := make([]lease.Receipt[*held], 0, len(a.messages))
+	var twice []*held
 	for i := range a.messages {
 		h := &slab[i]
 		h.from(&a.messages[i], a.arrived)
 		h.handle, h.sent = h.ReceiptHandle, a.sent
-		if known := r.hand[h.ID]; known != nil {
-			r.adopt(known, h, a)
+		if r.hand[h.ID] != nil {
+			twice = append(twice, h) // in hand, or in this very answer
 			continue
 		}
 		h.lease.Of = h
@@ -783,6 +800,9 @@ func (r *run) take(a answer) {
 		receipts = append(receipts, lease.Receipt[*held]{Lease: &h.lease, Handle: h.handle})
 	}
 	r.keeper.Add(a.sent, a.arrived, receipts...)
+	for _, newer := range twice {
+		r.adopt(r.hand[newer.ID], newer, a)
+	}
 	r.onWay.Add(int64(len(fresh)))
 	if r.over {
 		r.giveBack(fresh) // nobody will handle them in time
@@ -827,9 +847,18 @@ func (r *run) hurry() Reason {
 		return Drained
 	case r.closing:
 		return Stopping
+	case r.stuffed():
+		return Bytes
 	default:
 		return ""
 	}
+}
+
+// stuffed tells whether there is no room for another message, and nothing but a
+// batch that is handed over will make some.
+func (r *run) stuffed() bool {
+	return r.out == 0 && r.running.Len() == 0 &&
+		(r.bytes+r.largest > r.opts.BytesInFlight || len(r.hand) >= maxInFlight)
 }
 
 // margin is how much lease a message must have left to begin: enough for a
@@ -1006,6 +1035,17 @@ func (r *run) publish(now time.Time) {
 	}
 	t.oldest.Store(oldest)
 	if state := r.state(); t.enter(state, now) {
+		r.hook(func(hooks *Hooks) { hooks.health(r.c.Health()) })
+	}
+}
+
+// rest tells that nothing is going on any more.
+func (r *run) rest() {
+	t := &r.c.tally
+	for _, gauge := range []*atomic.Int64{&t.inFlight, &t.bytes, &t.handlers, &t.oldest} {
+		gauge.Store(0)
+	}
+	if t.enter(StateStopped, time.Now()) {
 		r.hook(func(hooks *Hooks) { hooks.health(r.c.Health()) })
 	}
 }

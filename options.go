@@ -81,7 +81,7 @@ type Options struct {
 	Receivers int
 
 	// VisibilityTimeout is how long SQS hides a message after a receive and after
-	// each renewal: whole seconds, 1 s to 12 h. It is renewed at about half, for
+	// each renewal: whole seconds, 2 s to 12 h. It is renewed at about half, for
 	// as long as the message is held, so it need not cover the time of a handler;
 	// it is the time after which the messages of a process that died are received
 	// again. 0 means 30 s, whatever the queue's own is.
@@ -89,8 +89,8 @@ type Options struct {
 
 	// PollTime is how long one receive waits at SQS for a first message: whole
 	// seconds, 1 s to 20 s. 0 means 20 s. It is shortened to two thirds of
-	// VisibilityTimeout. A stop waits for the receive that is out, so tests may
-	// want a shorter one.
+	// VisibilityTimeout, and to four fifths of ShutdownTimeout, since a stop waits
+	// for the receive that is out: tests may want a shorter one.
 	PollTime time.Duration
 
 	// ProcessingLimit is how long one handler call may take. After it the call's
@@ -170,7 +170,6 @@ func (o Options) withDefaults() Options {
 	orElse(&o.ShutdownTimeout, defaultShutdownTimeout)
 	orElse(&o.InPlaceTries, defaultInPlaceTries)
 	orElse(&o.InPlaceTime, defaultInPlaceTime)
-	o.PollTime = min(o.PollTime, max(time.Second, (o.VisibilityTimeout*2/3).Truncate(time.Second)))
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -181,6 +180,13 @@ func (o Options) withDefaults() Options {
 		o.RetryDelay = o.defaultRetryDelay
 	}
 	return o
+}
+
+// pollTime is the longest that a receive waits: so short that its messages have
+// some lease left when they arrive, counted from its sending, and that a stop can
+// wait for it.
+func (o *Options) pollTime() time.Duration {
+	return max(time.Second, min(o.PollTime, o.VisibilityTimeout*2/3, o.ShutdownTimeout*4/5).Truncate(time.Second))
 }
 
 func orElse[T comparable](v *T, otherwise T) {
@@ -215,7 +221,7 @@ func (o Options) validate(client Client) error {
 	wrong.outside("BatchBytes", o.BatchBytes, 1, -1)
 	wrong.outside("BytesInFlight", o.BytesInFlight, maxBody, -1)
 	wrong.outsideTime("WaitTime", o.WaitTime, time.Millisecond, 11*time.Hour)
-	wrong.outsideTime("VisibilityTimeout", o.VisibilityTimeout, time.Second, maxVisibility)
+	wrong.outsideTime("VisibilityTimeout", o.VisibilityTimeout, 2*time.Second, maxVisibility) // a poll takes up to 1 s of it, at least
 	wrong.outsideTime("PollTime", o.PollTime, time.Second, maxPoll)
 	wrong.outsideTime("ProcessingLimit", o.ProcessingLimit, 0, maxVisibility)
 	wrong.outsideTime("ShutdownTimeout", o.ShutdownTimeout, time.Millisecond, maxVisibility)
