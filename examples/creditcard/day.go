@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// An office is what a business day needs.
+type office struct {
+	*settings
+	*queues
+
+	db  *store
+	pos pointsOfSale
+	bar func(done, all int64) // shows progress; nil: nobody looks
+}
+
+// A shift is one business day with its two consumers.
+type shift struct {
+	*office
+
+	stager     *stager
+	settler    *settler
+	staging    *sluice.Consumer
+	settlement *sluice.Consumer
+	figures    figures
+}
+
+// begin makes the consumers of a day.
+func (o *office) begin() (*shift, error) {
+	s := &shift{office: o}
+	s.stager = &stager{db: o.db, client: o.client, settlement: o.queues.settlement}
+	s.settler = &settler{db: o.db}
+	options := sluice.Options{
+		VisibilityTimeout: o.visibility,
+		PollTime:          o.poll,
+		Hooks:             sluice.Hooks{Batch: complain},
+	}
+	var err error
+	if s.staging, err = sluice.New(o.client, o.queues.events, options); err != nil { // BatchSize 0: event at a time
+		return nil, err
+	}
+	options.BatchSize, options.WaitTime = o.batch, o.wait
+	options.Concurrency = 1 // the database has one writer; a second batch would wait inside its handler
+	s.settlement, err = sluice.New(o.client, o.queues.settlement, options)
+	return s, err
+}
+
+// complain logs what failed. It will be tried again, so nobody need get up.
+func complain(e sluice.BatchEvent) {
+	if e.Failed > 0 {
+		slog.Warn("messages failed and will be received again", "failed", e.Failed, "of", len(e.Messages), "err", e.Err)
+	}
+}
+
+// day is a business day: trade until it closes, then the books, then the report.
+// It fails if the report does not reconcile.
+func (o *office) day(ctx context.Context, made []Transaction, closing time.Time, out io.Writer) error {
+	s, err := o.begin()
+	if err != nil {
+		return err
+	}
+	if err := o.db.remember(ctx, made); err != nil {
+		return fmt.Errorf("writing the journal: %w", err)
+	}
+	days, err := o.unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.trade(ctx, made, closing); err != nil {
+		return err
+	}
+	if err := s.closeBooks(ctx); err != nil {
+		return err
+	}
+	if len(made) > 0 {
+		days = append(days, made[0].Day())
+	}
+	slices.Sort(days)
+	var problems []error
+	for _, day := range slices.Compact(days) {
+		r, err := o.db.report(ctx, day)
+		if err != nil {
+			return fmt.Errorf("reading the report of %s: %w", day, err)
+		}
+		r.write(out)
+		problems = append(problems, r.check())
+	}
+	s.figures.write(out, s)
+	return errors.Join(problems...)
+}
+
+// unfinished returns the days that an earlier run has left open.
+func (o *office) unfinished(ctx context.Context) (days []string, err error) {
+	unstaged, err := o.db.unstaged(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unsettled, err := o.db.unsettled(ctx)
+	for _, t := range slices.Concat(unstaged, unsettled) {
+		days = append(days, t.Day())
+	}
+	slices.Sort(days)
+	return slices.Compact(days), err
+}
+
+// trade stages events as they arrive, until closing or, if that is zero, until the
+// terminals have sent all of theirs.
+func (s *shift) trade(ctx context.Context, made []Transaction, closing time.Time) error {
+	began := time.Now()
+	open, shut := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		shut(s.staging.Run(open, s.stager.handler())) // an error of Run ends the trade
+	})
+	err := s.pos.send(open, stutter(s.seed, made))
+	if err == nil && !closing.IsZero() {
+		select {
+		case <-time.After(time.Until(closing)):
+		case <-open.Done():
+			err = context.Cause(open)
+		}
+	}
+	s.figures.traded = time.Since(began)
+	shut(nil)
+	wg.Wait()
+	return err
+}
+
+// rounds is how often closing the books is tried.
+const rounds = 3
+
+// closeBooks empties the queue of events, then settles what is in the queue of the
+// settlement. If transactions are left open after that, it sends them once more:
+// their messages have failed and wait, or were lost with a queue in memory, or are
+// in the hands of a process that died. That they may come twice is no matter.
+func (s *shift) closeBooks(ctx context.Context) error {
+	for range rounds {
+		if err := s.staging.Drain(ctx, s.stager.handler()); err != nil {
+			return err
+		}
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		again, err := s.resend(ctx)
+		if again == 0 || err != nil {
+			return err
+		}
+		s.figures.resent += again
+	}
+	return nil // the report tells what is missing
+}
+
+// settle is the batch job.
+func (s *shift) settle(ctx context.Context) error {
+	all, err := s.db.count(ctx, `SELECT COUNT(*) FROM staged WHERE id NOT IN (SELECT id FROM outcomes)`)
+	if err != nil {
+		return err
+	}
+	s.settler.begin(all, s.bar)
+	err = s.settlement.Drain(ctx, s.settler.handler())
+	s.figures.settled += s.settler.end()
+	return err
+}
+
+// resend sends what is open once more, and returns how much that is.
+func (s *shift) resend(ctx context.Context) (int, error) {
+	unstaged, err := s.db.unstaged(ctx)
+	if err != nil {
+		return 0, err
+	}
+	unsettled, err := s.db.unsettled(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for i := range unsettled {
+		if err := forward(ctx, s.client, s.queues.settlement, &unsettled[i]); err != nil {
+			return 0, err
+		}
+	}
+	return len(unstaged) + len(unsettled), s.pos.send(ctx, unstaged)
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// figures tell how a day went.
+type figures struct {
+	traded  time.Duration // that the terminals sent and events were staged
+	settled time.Duration // that the batch job took
+	resent  int           // transactions that had to be sent once more to close the books
+}
+
+// write prints how the queues were used.
+func (f *figures) write(w io.Writer, s *shift) {
+	staging, settlement := s.staging.Stats(), s.settlement.Stats()
+	fmt.Fprintf(w, "\nstaging: %d events in %s, %d of them repetitions; %s\n",
+		staging.Succeeded, rate(staging.Succeeded, f.traded), s.stager.repeated.Load(), calls(&staging))
+	s.settler.mu.Lock()
+	sizes, repeated := s.settler.sizes, s.settler.repeated
+	s.settler.mu.Unlock()
+	fmt.Fprintf(w, "settlement: %d messages in %s, %d of them repetitions; %s\n",
+		settlement.Succeeded, rate(settlement.Succeeded, f.settled), repeated, calls(&settlement))
+	if len(sizes) > 0 {
+		fmt.Fprintf(w, "batches: %d of %d to %d messages (%s)\n", len(sizes), slices.Min(sizes), slices.Max(sizes), reasons(&settlement))
+	}
+	if f.resent > 0 {
+		fmt.Fprintf(w, "sent once more to close the books: %d\n", f.resent)
+	}
+}
+
+// rate says how fast n things were done.
+func rate(n int64, in time.Duration) string {
+	text := fmt.Sprintf("%.1f s", in.Seconds())
+	if in > 0 {
+		text += fmt.Sprintf(" (%.0f a second)", float64(n)/in.Seconds())
+	}
+	return text
+}
+
+// calls says what the messages cost: receives, deletes and visibility changes.
+func calls(s *sluice.Stats) string {
+	n := int64(0)
+	for _, count := range s.Calls {
+		n += count
+	}
+	return fmt.Sprintf("%d API calls, %.2f per message", n, float64(n)/float64(max(1, s.Succeeded)))
+}
+
+// reasons says why batches were handed over.
+func reasons(s *sluice.Stats) string {
+	var parts []string
+	for _, why := range slices.Sorted(maps.Keys(s.Batches)) {
+		if n := s.Batches[why]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, why))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// bar returns what shows progress on a terminal, as one line that is written over;
+// nil if f is no terminal: a log file needs no pictures.
+func bar(f *os.File) func(done, all int64) {
+	st, err := f.Stat()
+	if err != nil || st.Mode()&os.ModeCharDevice == 0 {
+		return nil
+	}
+	return func(done, all int64) {
+		const width = 40
+		all = max(all, done, 1)
+		filled := int(width * done / all)
+		fmt.Fprintf(f, "\rsettling [%s%s] %d of %d", strings.Repeat("#", filled), strings.Repeat(".", width-filled), done, all)
+		if done == all {
+			fmt.Fprintln(f)
+		}
+	}
+}

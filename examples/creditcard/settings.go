@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"time"
+)
+
+// settings are the flags.
+type settings struct {
+	db     string // file; "": in a new temporary folder
+	listen string // address of the gateway
+
+	now   bool
+	at    string        // HH:MM, local time
+	every time.Duration // 0: not given
+	date  string        // of the business day; "": that of the clock
+
+	n    int
+	seed uint64
+
+	events, settlement string // queue URLs; "": the embedded queues
+
+	batch      int
+	wait       time.Duration
+	poll       time.Duration
+	visibility time.Duration
+}
+
+// parse reads the flags. All mistakes are reported at once.
+func parse(args []string, usage io.Writer) (*settings, error) {
+	var s settings
+	f := flag.NewFlagSet("creditcard", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.StringVar(&s.db, "db", "", "`file` of the database (default: one in a new temporary folder, which is printed)")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "`address` of the gateway")
+	f.BoolVar(&s.now, "now", false, "end the business day as soon as the terminals have sent theirs, then exit (the default)")
+	f.StringVar(&s.at, "at", "", "end the business day at `HH:MM` local time, each day")
+	f.DurationVar(&s.every, "every", 0, "end the business day after that time, again and again, such as 24h")
+	f.StringVar(&s.date, "date", "", "`YYYY-MM-DD` of the business day (default: today, UTC)")
+	f.IntVar(&s.n, "n", 5000, "transactions that the points of sale make up for a business day; 0: they come from elsewhere")
+	f.Uint64Var(&s.seed, "seed", 1, "what the transactions are made from; the same ones each time")
+	f.StringVar(&s.events, "queue-url", "", "`URL` of an SQS queue for events (default: a queue in memory)")
+	f.StringVar(&s.settlement, "settlement-queue-url", "", "`URL` of an SQS queue for the settlement (default: a queue in memory)")
+	f.IntVar(&s.batch, "batch", 250, "most transactions that are settled in one database transaction")
+	f.DurationVar(&s.wait, "wait", 5*time.Second, "how long a batch may wait to fill")
+	f.DurationVar(&s.poll, "poll", 2*time.Second, "how long a receive waits for messages; the end of the day waits for it")
+	f.DurationVar(&s.visibility, "visibility", 30*time.Second, "after what time the messages of a process that died are received again")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("%q is no flag, see -help", f.Arg(0))
+	}
+	return &s, s.validate()
+}
+
+// validate reports each flag with its value and its rule. The consumers' own
+// options are checked by sluice.New, in the same way.
+func (s *settings) validate() error {
+	var wrong []error
+	note := func(bad bool, format string, args ...any) {
+		if bad {
+			wrong = append(wrong, fmt.Errorf(format, args...))
+		}
+	}
+	const most = 1_000_000
+	note(s.n < 0 || s.n > most, "-n is %d, want 0 to %d", s.n, most)
+	note(s.every < 0, "-every is %v, want more than 0", s.every)
+	note(s.every > 0 && s.at != "", "-every is %v and -at is %s, want one of them", s.every, s.at)
+	note(s.now && s.at != "", "-now is set and -at is %s, want one of them", s.at)
+	note(s.now && s.every > 0, "-now is set and -every is %v, want one of them", s.every)
+	note((s.events == "") != (s.settlement == ""), "-queue-url is %q and -settlement-queue-url is %q, want both or none", s.events, s.settlement)
+	note(s.events != "" && s.events == s.settlement, "-queue-url and -settlement-queue-url are both %q, want two queues", s.events)
+	note(!isURL(s.events), "-queue-url is %q, want a URL such as https://sqs.eu-central-1.amazonaws.com/123456789012/card-events", s.events)
+	note(!isURL(s.settlement), "-settlement-queue-url is %q, want a URL such as https://sqs.eu-central-1.amazonaws.com/123456789012/card-settlement", s.settlement)
+	_, err := time.Parse("15:04", s.at)
+	note(s.at != "" && err != nil, "-at is %q, want HH:MM, such as 18:00", s.at)
+	_, err = time.Parse(time.DateOnly, s.date)
+	note(s.date != "" && err != nil, "-date is %q, want YYYY-MM-DD", s.date)
+	return errors.Join(wrong...)
+}
+
+// isURL tells whether s is the URL of a queue, or empty.
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return s == "" || (err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"))
+}
+
+// closing returns when the business day that has begun at now ends; zero: as soon
+// as the terminals have sent everything.
+func (s *settings) closing(now time.Time) time.Time {
+	switch {
+	case s.every > 0:
+		return now.Add(s.every)
+	case s.at != "":
+		at, _ := time.Parse("15:04", s.at) // validate has checked it
+		y, m, d := now.Date()
+		closing := time.Date(y, m, d, at.Hour(), at.Minute(), 0, 0, now.Location())
+		if !closing.After(now) {
+			closing = time.Date(y, m, d+1, at.Hour(), at.Minute(), 0, 0, now.Location()) // not 24 h: clocks change
+		}
+		return closing
+	default:
+		return time.Time{}
+	}
+}
+
+// businessDay returns the midnight at which the business day began.
+func (s *settings) businessDay(now time.Time) time.Time {
+	day, err := time.Parse(time.DateOnly, s.date)
+	if err != nil {
+		return now.UTC().Truncate(24 * time.Hour)
+	}
+	return day
+}
