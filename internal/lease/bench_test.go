@@ -26,7 +26,7 @@ func BenchmarkHundredThousandLeases(b *testing.B) {
 	start := time.Now()
 	k.start = start
 	leases := make([]Lease[int], n)
-	rnd := rand.New(rand.NewSource(1)) //nolint:gosec // a benchmark to be repeated
+	rnd := rand.New(rand.NewSource(1))
 	for i := 0; i < n; i += maxEntries {
 		var rs [maxEntries]Receipt[int]
 		for j := range rs {

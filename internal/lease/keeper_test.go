@@ -361,6 +361,21 @@ func TestAConfirmationAfterTheLossIsIgnored(t *testing.T) {
 	})
 }
 
+func TestALostLeaseStaysLostThoughARenewalTookEffect(t *testing.T) {
+	tell(t, func(t *testing.T, s *story) {
+		s.renew(func(_ context.Context, entries []renewal) []error {
+			time.Sleep(8 * time.Second) // deaf to its context
+			return make([]error, len(entries))
+		})
+		s.until(20 * time.Second)
+		l := &held{Of: 1}
+		s.Add(s.start, time.Now(), receipt{Lease: l}) // due at 24, over at 30, confirmed at 32
+		s.until(33 * time.Second)
+		require.Equal(t, []loss{{v, []int{1}, lease.ErrExpired}}, s.losses())
+		require.Equal(t, -3*time.Second, s.Left(l, time.Now()))
+	})
+}
+
 func TestACallIsCutToLeaveTimeForAnother(t *testing.T) {
 	for _, tc := range []struct{ timeout, asked, want time.Duration }{
 		{timeout: 30 * time.Second, want: 7500 * time.Millisecond},

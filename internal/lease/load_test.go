@@ -47,7 +47,7 @@ func TestAHundredThousandLeasesCostOneCallInTen(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { keeper.Run(ctx) })
 
-		rnd := rand.New(rand.NewSource(1)) //nolint:gosec // a test to be repeated
+		rnd := rand.New(rand.NewSource(1))
 		start := time.Now()
 		for i := 0; i < n; {
 			rs := make([]receipt, min(n-i, 1+rnd.Intn(10))) // not every receive is full

@@ -65,12 +65,12 @@ type known struct {
 }
 
 func live(t *testing.T, seed int64) *world {
-	rnd := rand.New(rand.NewSource(seed)) //nolint:gosec // a test to be repeated
+	rnd := rand.New(rand.NewSource(seed))
 	w := &world{rnd: rnd, timeout: time.Duration(1+rnd.Intn(60)) * time.Second}
 	if seed%4 == 0 {
 		w.timeout *= 360 // long enough to meet the 12-hour limit
 	}
-	jitter := rand.New(rand.NewSource(-seed)) //nolint:gosec // a test to be repeated
+	jitter := rand.New(rand.NewSource(-seed))
 	w.keeper = lease.NewKeeper(lease.Config[*known]{
 		Timeout: w.timeout,
 		Renew:   w.renew,
