@@ -86,7 +86,7 @@ func observe(spec *Spec, w *work, ended <-chan error) (*Result, error) {
 	if err := wait(spec.Warm, ended); err != nil {
 		return nil, err
 	}
-	stop, err := profile(spec.Profile)
+	stop, err := keepProfile(spec.Profile)
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +122,8 @@ func wait(d time.Duration, ended <-chan error) error {
 	}
 }
 
-// profile writes a CPU profile until stop is called.
-func profile(file string) (stop func(), err error) {
+// keepProfile writes a CPU profile until stop is called.
+func keepProfile(file string) (stop func(), err error) {
 	if file == "" {
 		return func() {}, nil
 	}

@@ -6,6 +6,7 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.15
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.52.10
+	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 	github.com/sluice-go/sluice v0.0.0
 	gocloud.dev v0.46.0
 	golang.org/x/sys v0.42.0

@@ -1,3 +1,302 @@
 package main
 
-func report(folder string, records []Record) error { return nil }
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/sluice-go/sluice/bench/server"
+)
+
+// Results are the records of all rounds, by section, cell and peer.
+type Results map[[3]string][]*Record
+
+func gather(records []Record) Results {
+	all := Results{}
+	for i := range records {
+		r := &records[i]
+		key := [3]string{r.Section, r.Cell, r.Peer}
+		all[key] = append(all[key], r)
+	}
+	return all
+}
+
+// of returns a figure of one peer in one cell, once for each round.
+func (all Results) of(section, cell, peer string, figure func(*Record) float64) sample {
+	var s sample
+	for _, r := range all[[3]string{section, cell, peer}] {
+		s = append(s, figure(r))
+	}
+	return s
+}
+
+// peers are those that a section has, in the order of the tables.
+func (all Results) peers(section string) []string {
+	order := []string{"article", "expert", "expert-inner", "go-cloud", nodePeer, "sluice", "sluice, linger 200 ms", "batches of 10", "batches of 100", "batches of 1000"}
+	found := map[string]bool{}
+	for key := range all {
+		if key[0] == section {
+			found[key[2]] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(found), func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
+}
+
+// titles of peers in the tables.
+var titles = map[string]string{
+	"article":      "the article's loop",
+	"expert":       "the expert's loop",
+	"expert-inner": "the expert's loop, ten at once",
+	"go-cloud":     "go-cloud awssnssqs",
+	"sluice":       "**sluice**",
+	"batches of 10": "**sluice**, batches of 10", "batches of 100": "**sluice**, batches of 100", "batches of 1000": "**sluice**, batches of 1,000",
+}
+
+func title(peer string) string {
+	if t := titles[peer]; t != "" {
+		return t
+	}
+	return peer
+}
+
+// A page is a Markdown document in the making.
+type page struct{ bytes.Buffer }
+
+func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
+
+// table writes a table whose first column is text and whose others are figures.
+func (p *page) table(heads []string, rows [][]string) {
+	p.line("| %s |", strings.Join(heads, " | "))
+	p.line("|%s", " --- |"+strings.Repeat(" ---: |", len(heads)-1))
+	for _, row := range rows {
+		p.line("| %s |", strings.Join(row, " | "))
+	}
+	p.line("")
+}
+
+// report writes all that the results tell to a folder, and the targets to the terminal too.
+func report(folder string, records []Record) error {
+	if len(records) == 0 {
+		return fmt.Errorf("there are no results in %s", folder)
+	}
+	all := gather(records)
+	var p page
+	p.line("# Results\n")
+	p.line("Made by `go run ./bench` on %d cores with %s; `runs.jsonl` has the raw figures, [the page above](../README.md) says what they mean.\n", runtime.NumCPU(), runtime.Version())
+	p.line("![messages a second of each consumer](throughput.svg)\n")
+	verdicts := targets(all)
+	p.targets(verdicts)
+	p.throughput(all)
+	p.trickles(all)
+	p.idle(all)
+	p.faults(all)
+	if err := p.shares(folder, all); err != nil {
+		return err
+	}
+	p.details(all)
+	if err := os.WriteFile(filepath.Join(folder, "results.md"), p.Bytes(), 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(folder, "throughput.svg"), chart(all), 0o644); err != nil {
+		return err
+	}
+	fmt.Println()
+	for _, v := range verdicts {
+		fmt.Println(v)
+	}
+	fmt.Printf("\nTables and chart: %s\n", filepath.Join(folder, "results.md"))
+	return nil
+}
+
+// throughput writes the main table, for each latency.
+func (p *page) throughput(all Results) {
+	p.line("## Throughput\n")
+	p.line("Messages a second · API calls for each · microseconds of the consumer's processor time for each. L and H in ms; medians of the rounds, ± half their range.\n")
+	for _, l := range latencies {
+		heads, of := []string{""}, []Cell{}
+		for _, c := range cells() {
+			if c.L == l {
+				heads, of = append(heads, c.title()), append(of, c)
+			}
+		}
+		var rows [][]string
+		for _, section := range []string{sectionCells, sectionBatches} {
+			for _, peer := range all.peers(section) {
+				row := []string{title(peer)}
+				for _, c := range of {
+					row = append(row, all.three(section, c.String(), peer))
+				}
+				rows = append(rows, row)
+			}
+		}
+		p.table(heads, rows)
+	}
+}
+
+// three is a field of the main table.
+func (all Results) three(section, cell, peer string) string {
+	rate := all.of(section, cell, peer, (*Record).rate)
+	if len(rate) == 0 {
+		return "–"
+	}
+	calls := all.of(section, cell, peer, func(r *Record) float64 { return r.per(r.calls("")) })
+	cpu := all.of(section, cell, peer, (*Record).cpu)
+	return fmt.Sprintf("%s%s · %.3f · %.0f", thousands(rate.median()), plusMinus(rate), calls.median(), cpu.median())
+}
+
+func plusMinus(s sample) string {
+	if len(s) < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" ±%.0f %%", 100*s.spread())
+}
+
+// thousands writes a whole number with commas.
+func thousands(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// details writes what else was counted in the runs of the main table.
+func (p *page) details(all Results) {
+	p.line("## Details\n")
+	p.line("Held: from receive to delete, as the server sees it. Again: deliveries beyond a message's first. Peaks are of the window, connections of the whole run.\n")
+	heads := []string{
+		"", "receives/msg", "deletes/msg", "other/msg", "allocs/msg", "B/msg", "RSS MB", "peak in flight", "peak receives", "peak deletes",
+		"held p50 ms", "held p99 ms", "again", "connections",
+	}
+	for _, c := range cells() {
+		p.line("### %s\n", c.title())
+		var rows [][]string
+		for _, section := range []string{sectionCells, sectionBatches} {
+			for _, peer := range all.peers(section) {
+				if row := all.detail(section, c.String(), peer); row != nil {
+					rows = append(rows, row)
+				}
+			}
+		}
+		p.table(heads, rows)
+	}
+}
+
+func (all Results) detail(section, cell, peer string) []string {
+	records := all[[3]string{section, cell, peer}]
+	if len(records) == 0 {
+		return nil
+	}
+	row := []string{title(peer)}
+	add := func(format string, figure func(*Record) float64) {
+		row = append(row, fmt.Sprintf(format, all.of(section, cell, peer, figure).median()))
+	}
+	add("%.3f", func(r *Record) float64 { return r.per(r.calls("ReceiveMessage")) })
+	add("%.3f", func(r *Record) float64 { return r.per(r.deletes()) })
+	add("%.3f", func(r *Record) float64 { return r.per(r.calls("") - r.calls("ReceiveMessage") - r.deletes()) })
+	if records[0].Result.Allocs > 0 {
+		add("%.1f", (*Record).allocs)
+		add("%.0f", (*Record).bytes)
+	} else {
+		row = append(row, "–", "–")
+	}
+	add("%.1f", (*Record).rss)
+	add("%.0f", func(r *Record) float64 { return float64(r.Result.After.PeakInFlight) })
+	add("%.0f", func(r *Record) float64 { return float64(r.Result.After.PeakReceives) })
+	add("%.0f", func(r *Record) float64 { return float64(r.Result.After.PeakDeletes) })
+	add("%.1f", func(r *Record) float64 { return milliseconds(r.Result.After.HeldP50) })
+	add("%.1f", func(r *Record) float64 { return milliseconds(r.Result.After.HeldP99) })
+	add("%.0f", (*Record).again)
+	add("%.0f", func(r *Record) float64 { return float64(r.Result.After.Connections) })
+	return row
+}
+
+// toStart is the time from send to handler start.
+func toStart(p float64) func(*Record) float64 {
+	return func(r *Record) float64 { return milliseconds(quantile(r.Result.ToStart, p)) }
+}
+
+// trickles writes the latencies at a trickle.
+func (p *page) trickles(all Results) {
+	p.line("## From send to handler, %d messages a second at random intervals\n", trickleRate)
+	p.line("p50 / p99 in ms · API calls for each message\n")
+	heads := []string{""}
+	for _, l := range latencies {
+		heads = append(heads, fmt.Sprintf("L %d", l.Milliseconds()))
+	}
+	var rows [][]string
+	for _, peer := range all.peers(sectionTrickle) {
+		row := []string{title(peer)}
+		for _, l := range latencies {
+			cell := fmt.Sprintf("L%d", l.Milliseconds())
+			calls := all.of(sectionTrickle, cell, peer, func(r *Record) float64 { return r.per(r.calls("")) })
+			row = append(row, fmt.Sprintf("%.1f / %.1f · %.2f", all.of(sectionTrickle, cell, peer, toStart(0.5)).median(), all.of(sectionTrickle, cell, peer, toStart(0.99)).median(), calls.median()))
+		}
+		rows = append(rows, row)
+	}
+	p.table(heads, rows)
+}
+
+// idle writes what little load costs.
+func (p *page) idle(all Results) {
+	p.line("## An idle queue, and a trickle with lingering deletes\n")
+	var rows [][]string
+	for _, peer := range all.peers(sectionIdle) {
+		receives := all.of(sectionIdle, "idle", peer, (*Record).idleReceives)
+		rows = append(rows, []string{title(peer), fmt.Sprintf("%.1f", receives.median())})
+	}
+	p.table([]string{"idle", "receives in 20 s"}, rows)
+	rows = nil
+	for _, cell := range []string{"40/s", "90/s"} {
+		for _, peer := range all.peers(sectionLinger) {
+			row := []string{cell + ", " + title(peer)}
+			for _, figure := range []func(*Record) float64{
+				func(r *Record) float64 { return r.per(r.calls("ReceiveMessage")) },
+				func(r *Record) float64 { return r.per(r.deletes()) },
+				toStart(0.5), toStart(0.99),
+			} {
+				row = append(row, fmt.Sprintf("%.2f", all.of(sectionLinger, cell, peer, figure).median()))
+			}
+			rows = append(rows, row)
+		}
+	}
+	p.table([]string{"L 8", "receives/msg", "deletes/msg", "to handler p50 ms", "p99 ms"}, rows)
+}
+
+// idleReceives is how many receives there were in 20 s.
+func (r *Record) idleReceives() float64 { return r.calls("ReceiveMessage") * 20 / r.window().Seconds() }
+
+// faults writes what faults cost.
+func (p *page) faults(all Results) {
+	p.line("## Faults, %s\n", faultCell.title())
+	p.line("Messages a second, and as a share of the same peer's rate without faults in the same round. The outage is one second of a window of %.0f.\n", (fullPace.Window.Seconds())+3)
+	var rows [][]string
+	for _, peer := range all.peers(sectionFaults) {
+		row := []string{title(peer)}
+		row = append(row, thousands(all.of(sectionFaults, noFault, peer, (*Record).rate).median()))
+		for _, fault := range []string{server.Errors, server.Throttle, server.Outage} {
+			rate := all.of(sectionFaults, fault, peer, (*Record).rate)
+			row = append(row, fmt.Sprintf("%s · %.0f %%", thousands(rate.median()), 100*all.paired(sectionFaults, fault, peer, noFault, peer, (*Record).rate).median()))
+		}
+		rows = append(rows, row)
+	}
+	p.table([]string{"", "no fault", "2 % HTTP 500", "2 % throttled", "a second's outage"}, rows)
+}
+
+// paired is the ratio of a figure in one run to that in another one of the same round.
+func (all Results) paired(section, cell, peer, otherCell, otherPeer string, figure func(*Record) float64) sample {
+	var s sample
+	for _, r := range all[[3]string{section, cell, peer}] {
+		for _, o := range all[[3]string{section, otherCell, otherPeer}] {
+			if o.Round == r.Round && figure(o) != 0 {
+				s = append(s, figure(r)/figure(o))
+			}
+		}
+	}
+	return s
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/pprof/profile"
+)
+
+// A kind of work, and the functions that do it.
+type kind struct {
+	name     string
+	prefixes []string
+}
+
+// kinds are looked for from the innermost function outwards; the first function that one of them
+// claims decides, so that an allocation is counted for whoever makes it.
+var kinds = []kind{
+	{"kernel: reading and writing sockets", []string{"syscall.", "internal/runtime/syscall."}},
+	{"signing", []string{"github.com/aws/aws-sdk-go-v2/aws/signer", "github.com/aws/aws-sdk-go-v2/internal/v4a", "crypto/sha256", "crypto/hmac", "crypto/internal/fips140/sha256", "crypto/internal/fips140/hmac", "github.com/aws/smithy-go/aws-http-auth"}},
+	{"MD5 of bodies", []string{"crypto/md5"}},
+	{"JSON", []string{"encoding/json", "github.com/aws/smithy-go/encoding", "github.com/aws/smithy-go/aws-protocol", "github.com/aws/aws-sdk-go-v2/service/sqs.awsAwsjson10_", "github.com/aws/aws-sdk-go-v2/service/sqs/types.(*", "github.com/aws/aws-sdk-go-v2/aws/protocol"}},
+	{"net/http", []string{"net/http", "net/textproto", "net.", "internal/poll.", "bufio.", "net/url", "mime"}},
+	{"the SDK's middleware", []string{"github.com/aws/"}},
+	{"sluice", []string{"github.com/sluice-go/sluice.", "github.com/sluice-go/sluice/internal"}},
+	{"the benchmark's own handler and loop", []string{"main."}},
+}
+
+const (
+	collecting = "garbage collection"
+	scheduling = "scheduler and timers"
+)
+
+// shares writes where the processor time of each profiled peer went.
+func (p *page) shares(folder string, all Results) error {
+	peers := all.peers(sectionProfile)
+	if len(peers) == 0 {
+		return nil
+	}
+	p.line("## Where the processor time goes\n")
+	p.line("Shares of a CPU profile, %s, and microseconds of the same run for each message.\n", cells()[0].title())
+	heads := []string{""}
+	var columns []map[string]float64
+	for _, peer := range peers {
+		share, err := readShares(filepath.Join(folder, peer+".pprof"))
+		if errors.Is(err, os.ErrNotExist) {
+			p.line("The profile of %s is not there any more.\n", peer)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		heads = append(heads, title(peer))
+		cpu := all.of(sectionProfile, cells()[0].String(), peer, (*Record).cpu).median()
+		share["all"] = 1
+		column := map[string]float64{}
+		for name, s := range share {
+			column[name] = s * cpu
+		}
+		columns = append(columns, column)
+	}
+	var rows [][]string
+	names := []string{collecting, scheduling}
+	for _, k := range kinds {
+		names = append(names, k.name)
+	}
+	for _, name := range append(names, "all") {
+		row := []string{name}
+		for _, column := range columns {
+			row = append(row, fmt.Sprintf("%.0f %% · %.1f µs", 100*column[name]/column["all"], column[name]))
+		}
+		rows = append(rows, row)
+	}
+	p.table(heads, rows)
+	return nil
+}
+
+// readShares returns the share of each kind of work in a profile.
+func readShares(file string) (map[string]float64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	prof, err := profile.Parse(f)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	share := map[string]float64{}
+	total := 0.0
+	for _, s := range prof.Sample {
+		spent := float64(s.Value[len(s.Value)-1])
+		share[kindOf(functions(s))] += spent
+		total += spent
+	}
+	for name := range share {
+		share[name] /= total
+	}
+	return share, nil
+}
+
+// functions of a sample, the innermost first.
+func functions(s *profile.Sample) []string {
+	var names []string
+	for _, location := range s.Location {
+		for _, line := range location.Line {
+			if line.Function != nil {
+				names = append(names, line.Function.Name)
+			}
+		}
+	}
+	return names
+}
+
+// kindOf tells what kind of work a stack is doing.
+func kindOf(stack []string) string {
+	for _, name := range stack {
+		if strings.HasPrefix(name, "runtime.gc") || strings.HasPrefix(name, "runtime.bg") || name == "runtime.markroot" {
+			return collecting
+		}
+	}
+	for _, name := range stack {
+		for _, k := range kinds {
+			if startsWith(name, k.prefixes) {
+				return k.name
+			}
+		}
+	}
+	return scheduling
+}
+
+func startsWith(s string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/sluice-go/sluice/bench/server"
+)
+
+// Sluice's defaults, which its runs have.
+const (
+	receivers = 16
+	senders   = 16 // of deletes
+)
+
+// A Verdict tells whether a target is met.
+type Verdict struct {
+	Target string
+	Met    bool
+	Figure string
+	None   bool // nothing was measured
+}
+
+func (v Verdict) String() string { return fmt.Sprintf("%-8s %s: %s", v.word(), v.Target, v.Figure) }
+
+func (v Verdict) word() string {
+	switch {
+	case v.None:
+		return "no data"
+	case v.Met:
+		return "met"
+	default:
+		return "not met"
+	}
+}
+
+// targets writes the verdicts as a table.
+func (p *page) targets(verdicts []Verdict) {
+	p.line("## Targets\n")
+	p.line("| target | | figures |\n| --- | --- | --- |")
+	for _, v := range verdicts {
+		word := v.word()
+		if word == "not met" {
+			word = "**not met**"
+		}
+		p.line("| %s | %s | %s |", v.Target, word, v.Figure)
+	}
+	p.line("")
+}
+
+// targets are what the project has set itself.
+func targets(all Results) []Verdict {
+	verdicts := slices.Concat(all.busyTargets(sectionCells), all.busyTargets(sectionBatches), all.costTargets(), all.faultTargets(), all.quietTargets())
+	return append(verdicts, Verdict{
+		Target: "100,000 leases < 5 % of a core", None: true,
+		Figure: "measured by the benchmarks of internal/lease: `go test -run - -bench . ./internal/lease`",
+	})
+}
+
+// A check is one target, looked at in several places.
+type check struct {
+	target string
+	missed []string
+	worst  string
+	by     float64 // how far the worst is from the limit, as a share; largest
+	any    bool
+}
+
+// atMost notes that a figure, or a ratio, is to be at most limit.
+func (c *check) atMost(where string, s sample, limit float64, format string) {
+	if len(s) == 0 {
+		return
+	}
+	v := s.median()
+	c.note(where, v <= limit, v/limit, fmt.Sprintf(format+" of at most "+format, v, limit))
+}
+
+// atLeast notes that a figure is to be at least limit.
+func (c *check) atLeast(where string, s sample, limit float64, format string) {
+	if len(s) == 0 {
+		return
+	}
+	v := s.median()
+	c.note(where, v >= limit, limit/math.Max(v, 1e-9), fmt.Sprintf(format+" of at least "+format, v, limit))
+}
+
+func (c *check) note(where string, met bool, by float64, figure string) {
+	figure = where + " " + figure
+	if !met {
+		c.missed = append(c.missed, figure)
+	}
+	if !c.any || by > c.by {
+		c.worst, c.by = figure, by
+	}
+	c.any = true
+}
+
+func (c *check) verdict() Verdict {
+	v := Verdict{Target: c.target, Met: len(c.missed) == 0, None: !c.any, Figure: "the nearest: " + c.worst}
+	if !v.Met {
+		v.Figure = strings.Join(c.missed, "; ")
+	}
+	return v
+}
+
+// bound is what the model allows a run: handlers, receivers, and the cores that it shares with the server.
+func (r *Record) bound() float64 {
+	bound := float64(runtime.NumCPU()) * 1e6 / (r.cpu() + r.serverCPU())
+	if r.Result.Handling > 0 {
+		bound = min(bound, float64(r.Spec.Handlers*max(1, r.Spec.Batch))/r.Result.Handling.Seconds())
+	}
+	return min(bound, float64(10*r.Result.After.PeakReceives)/r.Result.Latency.Seconds())
+}
+
+// busyTargets are those of the main table.
+func (all Results) busyTargets(section string) []Verdict {
+	suffix := ""
+	if section == sectionBatches {
+		suffix = " (batches)"
+	}
+	model := check{target: "≥ 0.95 × the model's bound" + suffix}
+	best := check{target: "not below any peer" + suffix}
+	calls := check{target: "≤ 0.205 calls/msg, ≤ 0.21 at C 256" + suffix}
+	flight := check{target: "in flight ≤ C + 10 × receivers + 10 × senders" + suffix}
+	dials := check{target: "≤ receivers + senders + 2 connections" + suffix}
+	for _, c := range cells() {
+		for _, peer := range all.peers(section) {
+			if section == sectionCells && peer != "sluice" {
+				continue
+			}
+			cell := c.String()
+			where := c.title() + ":"
+			if section == sectionBatches {
+				where = c.title() + ", " + peer + ":"
+			}
+			model.atLeast(where, all.of(section, cell, peer, func(r *Record) float64 { return r.rate() / r.bound() }), 0.95, "%.2f")
+			for _, other := range all.peers(sectionCells) {
+				if other != "sluice" {
+					best.atLeast(where, all.against(section, cell, peer, other, (*Record).rate), 1, "%.2f × "+other+",")
+				}
+			}
+			limit := 0.205
+			if c.C == 256 {
+				limit = 0.21
+			}
+			calls.atMost(where, all.of(section, cell, peer, func(r *Record) float64 { return r.per(r.calls("")) }), limit, "%.3f")
+			flight.atMost(where, all.of(section, cell, peer, (*Record).overHeld), 1, "%.2f ×")
+			dials.atMost(where, all.of(section, cell, peer, func(r *Record) float64 { return float64(r.Result.After.Connections) }), receivers+senders+2, "%.0f")
+		}
+	}
+	return []Verdict{model.verdict(), best.verdict(), calls.verdict(), flight.verdict(), dials.verdict()}
+}
+
+// overHeld is the peak of messages in flight as a share of what is allowed. Of batches, one more may be filling.
+func (r *Record) overHeld() float64 {
+	allowed := r.Spec.Handlers*max(1, r.Spec.Batch) + 10*receivers + 10*senders
+	if r.Spec.Batch > 1 {
+		allowed += r.Spec.Batch
+	}
+	return float64(r.Result.After.PeakInFlight) / float64(allowed)
+}
+
+// against is the ratio of a figure to that of a peer in the same cell and round of the main table.
+func (all Results) against(section, cell, peer, other string, figure func(*Record) float64) sample {
+	var s sample
+	for _, r := range all[[3]string{section, cell, peer}] {
+		for _, o := range all[[3]string{sectionCells, cell, other}] {
+			if o.Round == r.Round && figure(o) != 0 {
+				s = append(s, figure(r)/figure(o))
+			}
+		}
+	}
+	return s
+}
+
+// costTargets are those of processor time and memory.
+func (all Results) costTargets() []Verdict {
+	cpu := check{target: "CPU/msg ≤ 1.05 × the expert's loop"}
+	allocs := check{target: "allocs/msg ≤ 1.05 × the expert's loop"}
+	rss := check{target: "RSS ≤ 25 MB"}
+	for _, c := range cells() {
+		cell, where := c.String(), c.title()+":"
+		cpu.atMost(where, all.against(sectionCells, cell, "sluice", "expert", (*Record).cpu), 1.05, "%.2f")
+		allocs.atMost(where, all.against(sectionCells, cell, "sluice", "expert", (*Record).allocs), 1.05, "%.2f")
+		rss.atMost(where, all.of(sectionCells, cell, "sluice", (*Record).rss), 25, "%.1f")
+	}
+	return []Verdict{cpu.verdict(), allocs.verdict(), rss.verdict()}
+}
+
+// noFault is the cell of the runs that faults are compared with.
+const noFault = "no fault"
+
+// faultTargets are what faults may cost.
+func (all Results) faultTargets() []Verdict {
+	failing := check{target: "2 % HTTP 500: ≥ 95 % of the faultless rate"}
+	throttled := check{target: "2 % throttled: ≥ 90 %"}
+	share := func(fault string) sample {
+		return all.paired(sectionFaults, fault, "sluice", noFault, "sluice", (*Record).rate)
+	}
+	failing.atLeast(faultCell.title()+":", share(server.Errors), 0.95, "%.3f")
+	throttled.atLeast(faultCell.title()+":", share(server.Throttle), 0.90, "%.3f")
+	return []Verdict{failing.verdict(), throttled.verdict()}
+}
+
+// quietTargets are those of little load.
+func (all Results) quietTargets() []Verdict {
+	idle := check{target: "idle: 1 receive in 20 s"}
+	idle.atMost("L 8:", all.of(sectionIdle, "idle", "sluice", (*Record).idleReceives), 1.01, "%.2f")
+	p50 := check{target: "trickle, send to handler: p50 ≤ L + 2 ms"}
+	p99 := check{target: "trickle, send to handler: p99 ≤ L + 3.5 ms"}
+	for _, l := range latencies {
+		cell := fmt.Sprintf("L%d", l.Milliseconds())
+		p50.atMost(cell+":", all.of(sectionTrickle, cell, "sluice", toStart(0.5)), milliseconds(l)+2, "%.1f ms")
+		p99.atMost(cell+":", all.of(sectionTrickle, cell, "sluice", toStart(0.99)), milliseconds(l)+3.5, "%.1f ms")
+	}
+	linger := check{target: "40 to 90 messages/s, 200 ms of delete linger: ≤ 0.12 deletes/msg"}
+	for _, cell := range []string{"40/s", "90/s"} {
+		linger.atMost(cell+":", all.of(sectionLinger, cell, "sluice, linger 200 ms", func(r *Record) float64 { return r.per(r.deletes()) }), 0.12, "%.3f")
+	}
+	return []Verdict{idle.verdict(), p50.verdict(), p99.verdict(), linger.verdict()}
+}
