@@ -169,7 +169,7 @@ type call struct {
 
 // start hands a batch over.
 func (r *run) start(batch []*held, why Reason, now time.Time) {
-	ctx, cancel := context.WithCancelCause(r.handlers)
+	ctx, cancel := r.newCall()
 	c := &call{batch: batch, messages: make([]*Message, len(batch)), why: why, began: now, cancel: cancel}
 	for i, h := range batch {
 		c.messages[i] = &h.Message
@@ -179,7 +179,7 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 	if r.opts.ProcessingLimit > 0 {
 		c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })
 	}
-	r.c.tally.batch(why)
+	r.c.batches.Add(string(why))
 	r.calls.Go(func() { r.handle(ctx, c) })
 }
 
@@ -307,10 +307,10 @@ func (r *run) told(c *call, took time.Duration) {
 			failed++
 		}
 	}
-	t.succeeded.Add(int64(len(c.batch) - failed))
-	t.failed.Add(int64(failed))
+	t.Succeeded.Add(int64(len(c.batch) - failed))
+	t.Failed.Add(int64(failed))
 	if p := c.panicked; p != nil {
-		t.panics.Add(1)
+		t.Panics.Add(1)
 		r.log(slog.LevelError, "the handler panicked", "queue", r.c.url, "panic", p.Error(), "stack", string(p.Stack))
 	}
 	r.hook(func(hooks *Hooks) {
@@ -460,7 +460,7 @@ func (r *run) bury(ctx context.Context, h *held, reason error) error {
 	sender, _ := r.c.client.(queue.Sender) // New has checked it
 	err := r.queue.Send(ctx, sender, in)
 	if err == nil {
-		r.c.tally.deadLettered.Add(1)
+		r.c.tally.DeadLettered.Add(1)
 	}
 	return err
 }

@@ -408,7 +408,7 @@ func (c *pile) remove(gone func(*held) bool) {
 
 // leave takes out all messages.
 func (c *pile) leave() []*held {
-	left := append(c.late, c.waiting...)
+	left := slices.Concat(c.late, c.waiting)
 	c.late = nil
 	c.reset(nil)
 	return left

@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-go/sluice/internal/pace"
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/settle"
+	"github.com/sluice-go/sluice/internal/tally"
 )
 
 // A Client makes the calls to SQS. [*sqs.Client] is one. For
@@ -111,7 +112,11 @@ type Consumer struct {
 	running atomic.Bool
 	current atomic.Pointer[run] // the run that is under way; nil: none
 	paused  atomic.Bool
-	tally   tally
+
+	tally   tally.Tally
+	batches *tally.Counter // by Reason
+	calls   *tally.Counter // to SQS, by operation
+	errors  *tally.Counter // those that failed as a whole
 }
 
 // New returns a Consumer of the queue with the given URL. It makes no call. All
@@ -127,7 +132,12 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fmt.Errorf("sluice: %w", err)
 	}
-	return &Consumer{client: client, url: queueURL, opts: opts}, nil
+	return &Consumer{
+		client: client, url: queueURL, opts: opts,
+		batches: tally.NewCounter(string(Full), string(Bytes), string(WaitOver), string(Drained), string(Stopping)),
+		calls:   tally.NewCounter(queue.Operations...),
+		errors:  tally.NewCounter(queue.Operations...),
+	}, nil
 }
 
 // Run passes messages to h until ctx is done, then finishes those it holds and
@@ -285,11 +295,31 @@ type Health struct {
 }
 
 // Stats returns what the Consumer has done. It is cheap and never waits.
-func (c *Consumer) Stats() Stats { return c.tally.stats() }
+func (c *Consumer) Stats() Stats {
+	t := &c.tally
+	s := Stats{
+		Received: t.Received.Load(), Duplicates: t.Duplicates.Load(), Succeeded: t.Succeeded.Load(),
+		Failed: t.Failed.Load(), Panics: t.Panics.Load(),
+		Deleted: t.Deleted.Load(), GivenBack: t.GivenBack.Load(), DeadLettered: t.DeadLettered.Load(),
+		LeasesLost: t.Lost.Load(), Unsettled: t.Unsettled.Load(),
+		Batches: map[Reason]int64{}, Calls: c.calls.Counts(), Errors: c.errors.Counts(),
+		InFlight: int(t.InFlight.Load()), BytesInFlight: int(t.Bytes.Load()), Handlers: int(t.Handlers.Load()),
+		OldestHandler: tally.Moment(t.Oldest.Load()), LastReceive: tally.Moment(t.LastReceive.Load()),
+		HooksDropped: t.Dropped.Load(),
+	}
+	for why, n := range c.batches.Counts() {
+		s.Batches[Reason(why)] = n
+	}
+	return s
+}
 
 // Health returns what the Consumer is doing about receiving. It is cheap and never
 // waits.
-func (c *Consumer) Health() Health { return c.tally.health() }
+func (c *Consumer) Health() Health {
+	state, since, err := c.tally.State()
+	orElse(&state, string(StateStopped))
+	return Health{State: State(state), Since: since, Err: err}
+}
 
 // held is a message in hand, from its receive until it is settled.
 type held struct {
@@ -349,12 +379,12 @@ type run struct {
 	onWay   atomic.Int64 // messages that are waiting or being handled: their deletes will come
 	latency atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
-	handlers  context.Context // of handler calls; ends at the shutdown timeout
-	interrupt context.CancelCauseFunc
-	receives  context.Context // ends at the shutdown timeout
-	cut       context.CancelFunc
-	calls     sync.WaitGroup // handler calls
-	helpers   sync.WaitGroup // all other goroutines
+	newCall   func() (context.Context, context.CancelCauseFunc) // for a handler call; ends by interrupt
+	interrupt context.CancelCauseFunc                           // at the shutdown timeout
+	fetch     func(try attempt) ([]types.Message, error)        // makes a receive; ends by cut
+	cut       context.CancelFunc                                // at the shutdown timeout
+	calls     sync.WaitGroup                                    // handler calls
+	helpers   sync.WaitGroup                                    // all other goroutines
 
 	// Owned by the loop.
 	pace      *pace.Pace
@@ -392,7 +422,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		running: list.New(),
 		largest: maxBody, // until a message has been seen
 		timer:   time.NewTimer(time.Hour),
-		dropped: c.tally.dropped.Load(),
+		dropped: c.tally.Dropped.Load(),
 	}
 	closes := measure{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime}
 	if c.fifo() {
@@ -403,10 +433,15 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		r.collector = r.pile
 	}
 	r.latency.Store(int64(20 * time.Millisecond)) // until a call has been seen
-	r.handlers, r.interrupt = context.WithCancelCause(context.WithoutCancel(ctx))
-	r.receives, r.cut = context.WithCancel(context.WithoutCancel(ctx))
+	handlers, interrupt := context.WithCancelCause(context.WithoutCancel(ctx))
+	receives, cut := context.WithCancel(context.WithoutCancel(ctx))
+	r.interrupt, r.cut = interrupt, cut
+	r.newCall = func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(handlers) }
+	r.fetch = func(try attempt) ([]types.Message, error) {
+		return r.queue.Receive(receives, try.n, r.pollTime(), try.id)
+	}
 	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
-	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: o.Receivers})
+	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: o.Receivers, Rand: o.rand})
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: o.Receivers, Rand: o.rand,
 		Done: func(results []settle.Result[*held]) { r.in.Put(func() { r.settled(results) }) },
@@ -648,7 +683,7 @@ func (r *run) receive(now time.Time) {
 		try := r.attempt(n, now)
 		r.helpers.Go(func() {
 			a := answer{asked: n, alone: alone, try: try, sent: time.Now()}
-			a.messages, a.err = r.queue.Receive(r.receives, try.n, r.pollTime(), try.id)
+			a.messages, a.err = r.fetch(try)
 			a.arrived = time.Now()
 			r.in.Put(func() { r.answered(a) })
 		})
@@ -729,7 +764,7 @@ func (r *run) answered(a answer) {
 		return
 	}
 	r.recovered()
-	r.c.tally.lastReceive.Store(now.UnixNano())
+	r.c.tally.LastReceive.Store(now.UnixNano())
 	r.take(a)
 	r.empty = len(a.messages) == 0
 	if r.drain && r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {
@@ -756,7 +791,7 @@ func (r *run) unanswered(a answer, now time.Time) {
 	}
 	r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Failed: true, Throttled: fault == queue.Throttled}, r.view(now))
 	failures, until := r.pace.Outage()
-	r.c.tally.failing(a.err)
+	r.c.tally.Receiving(a.err)
 	if failures >= worthSaying && !r.outage {
 		r.outage = true
 		r.log(slog.LevelWarn, "receiving fails", "queue", r.c.url, "failures", failures, "again", until, "err", a.err)
@@ -768,7 +803,7 @@ func (r *run) unanswered(a answer, now time.Time) {
 const worthSaying = 3
 
 func (r *run) recovered() {
-	r.c.tally.failing(nil)
+	r.c.tally.Receiving(nil)
 	if r.outage {
 		r.outage = false
 		r.log(slog.LevelDebug, "receiving again", "queue", r.c.url)
@@ -778,7 +813,7 @@ func (r *run) recovered() {
 // take puts the messages of an answer under leases and into the collector.
 func (r *run) take(a answer) {
 	r.received += len(a.messages)
-	r.c.tally.received.Add(int64(len(a.messages)))
+	r.c.tally.Received.Add(int64(len(a.messages)))
 	slab := make([]held, len(a.messages)) // one allocation for all
 	fresh := make([]*held, 0, len(a.messages))
 	receipts := make([]lease.Receipt[*held], 0, len(a.messages))
@@ -817,7 +852,7 @@ const smallest = 1 << 10
 // adopt notes that a message in hand was received once more. Only its newest
 // receipt handle is sure to delete it; it is not handled twice.
 func (r *run) adopt(known, newer *held, a answer) {
-	r.c.tally.duplicates.Add(1)
+	r.c.tally.Duplicates.Add(1)
 	known.handle, known.sent = newer.handle, a.sent
 	known.lost.Store(false)
 	r.keeper.Adopt(&known.lease, newer.handle, a.sent, a.arrived)
@@ -901,7 +936,7 @@ func (r *run) settled(results []settle.Result[*held]) {
 		if res.End == settle.Refused {
 			r.fail("settling messages of", res.Err)
 		}
-		r.c.tally.end(res)
+		r.count(res.End)
 		r.conclude(h, res.End)
 	}
 }
@@ -970,7 +1005,7 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 		if !h.lost.Load() {
 			continue // it was received once more since
 		}
-		r.c.tally.lost.Add(1)
+		r.c.tally.Lost.Add(1)
 		r.log(slog.LevelWarn, "lease lost", "queue", r.c.url, "message", h.ID, "cause", cause)
 		r.hook(func(hooks *Hooks) { hooks.leaseLost(LeaseEvent{Message: &h.Message, Err: cause}) })
 		switch h.stage {
@@ -1000,7 +1035,10 @@ func (r *run) halt(h *held) {
 
 // observe is told of each call to SQS, by the goroutine that made it.
 func (r *run) observe(c queue.Call) {
-	r.c.tally.call(c)
+	r.c.calls.Add(c.Op)
+	if c.Err != nil {
+		r.c.errors.Add(c.Op)
+	}
 	if c.Err == nil && (c.Op != queue.OpReceive || c.Entries == 10) {
 		const weight = 8 // of the past against the newest, in a moving average
 		old := r.latency.Load()
@@ -1017,7 +1055,7 @@ func (r *run) hook(f func(*Hooks)) {
 	r.aside.Do(func() { f(&r.opts.Hooks) })
 }
 
-// log writes a line, soon and on another goroutine: a logger may block.
+// log writes a line about the queue, soon and on another goroutine: a logger may block.
 func (r *run) log(level slog.Level, msg string, args ...any) {
 	r.aside.Do(func() { r.opts.Logger.Log(context.Background(), level, msg, args...) })
 }
@@ -1025,29 +1063,49 @@ func (r *run) log(level slog.Level, msg string, args ...any) {
 // publish tells how the run is doing to those who ask from outside.
 func (r *run) publish(now time.Time) {
 	t := &r.c.tally
-	t.inFlight.Store(int64(len(r.hand)))
-	t.bytes.Store(int64(r.bytes))
-	t.handlers.Store(int64(r.running.Len()))
-	t.dropped.Store(r.dropped + r.aside.Dropped())
-	oldest := int64(0)
+	t.InFlight.Store(int64(len(r.hand)))
+	t.Bytes.Store(int64(r.bytes))
+	t.Handlers.Store(int64(r.running.Len()))
+	t.Dropped.Store(r.dropped + r.aside.Dropped())
+	t.Oldest.Store(r.oldest())
+	r.enter(r.state(), now)
+}
+
+// oldest returns when the handler call began that has been running longest, in
+// nanoseconds since 1970; 0: there is none.
+func (r *run) oldest() int64 {
 	if e := r.running.Front(); e != nil {
-		oldest = e.Value.(*call).began.UnixNano()
+		return e.Value.(*call).began.UnixNano() //nolint:forcetypeassert // nothing else is in the list
 	}
-	t.oldest.Store(oldest)
-	if state := r.state(); t.enter(state, now) {
+	return 0
+}
+
+// enter notes a state, and tells the hooks of it if it is worth telling: waiting
+// for room is a part of receiving.
+func (r *run) enter(s State, now time.Time) {
+	before, changed := r.c.tally.Enter(string(s), now)
+	working := func(s State) bool { return s == StateReceiving || s == StateWaiting }
+	if changed && !(working(s) && working(State(before))) {
 		r.hook(func(hooks *Hooks) { hooks.health(r.c.Health()) })
+	}
+}
+
+// count notes how a message ended.
+func (r *run) count(end settle.End) {
+	switch end {
+	case settle.Deleted:
+		r.c.tally.Deleted.Add(1)
+	case settle.GivenBack:
+		r.c.tally.GivenBack.Add(1)
+	case settle.Lost, settle.Refused:
+		r.c.tally.Unsettled.Add(1)
 	}
 }
 
 // rest tells that nothing is going on any more.
 func (r *run) rest() {
-	t := &r.c.tally
-	for _, gauge := range []*atomic.Int64{&t.inFlight, &t.bytes, &t.handlers, &t.oldest} {
-		gauge.Store(0)
-	}
-	if t.enter(StateStopped, time.Now()) {
-		r.hook(func(hooks *Hooks) { hooks.health(r.c.Health()) })
-	}
+	r.c.tally.Rest()
+	r.enter(StateStopped, time.Now())
 }
 
 // state tells what the run is doing about receiving.
@@ -1065,99 +1123,4 @@ func (r *run) state() State {
 	default:
 		return StateWaiting
 	}
-}
-
-// A tally counts what the runs of a Consumer do. Its fields may be used by any
-// goroutine.
-type tally struct {
-	received, duplicates, succeeded, failed, panics         atomic.Int64
-	deleted, givenBack, deadLettered, lost, unsettled       atomic.Int64
-	inFlight, bytes, handlers, oldest, lastReceive, dropped atomic.Int64
-	batches                                                 [len(reasons)]atomic.Int64
-	calls, errors                                           [len(operations)]atomic.Int64
-
-	mu      sync.Mutex // guards the fields below; never held while calling out
-	state   State
-	since   time.Time
-	failure error
-}
-
-var (
-	reasons    = [...]Reason{Full, Bytes, WaitOver, Drained, Stopping}
-	operations = [...]string{queue.OpReceive, queue.OpDelete, queue.OpChange, queue.OpSend}
-)
-
-func (t *tally) batch(why Reason) { t.batches[slices.Index(reasons[:], why)].Add(1) }
-
-func (t *tally) call(c queue.Call) {
-	i := slices.Index(operations[:], c.Op)
-	t.calls[i].Add(1)
-	if c.Err != nil {
-		t.errors[i].Add(1)
-	}
-}
-
-func (t *tally) end(res settle.Result[*held]) {
-	switch res.End {
-	case settle.Deleted:
-		t.deleted.Add(1)
-	case settle.GivenBack:
-		t.givenBack.Add(1)
-	case settle.Lost, settle.Refused:
-		t.unsettled.Add(1)
-	}
-}
-
-// failing notes the error of the newest receive; nil: it succeeded.
-func (t *tally) failing(err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.failure = err
-}
-
-// enter notes a state and tells whether it is another one that is worth telling:
-// waiting for room is a part of receiving.
-func (t *tally) enter(s State, now time.Time) (changed bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s == t.state {
-		return false
-	}
-	working := func(s State) bool { return s == StateReceiving || s == StateWaiting }
-	changed = !working(s) || !working(t.state)
-	t.state, t.since = s, now
-	return changed
-}
-
-func (t *tally) health() Health {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	state := t.state
-	orElse(&state, StateStopped)
-	return Health{State: state, Since: t.since, Err: t.failure}
-}
-
-func (t *tally) stats() Stats {
-	s := Stats{
-		Received: t.received.Load(), Duplicates: t.duplicates.Load(), Succeeded: t.succeeded.Load(), Failed: t.failed.Load(), Panics: t.panics.Load(),
-		Deleted: t.deleted.Load(), GivenBack: t.givenBack.Load(), DeadLettered: t.deadLettered.Load(), LeasesLost: t.lost.Load(), Unsettled: t.unsettled.Load(),
-		Batches: map[Reason]int64{}, Calls: map[string]int64{}, Errors: map[string]int64{},
-		InFlight: int(t.inFlight.Load()), BytesInFlight: int(t.bytes.Load()), Handlers: int(t.handlers.Load()), HooksDropped: t.dropped.Load(),
-		OldestHandler: moment(t.oldest.Load()), LastReceive: moment(t.lastReceive.Load()),
-	}
-	for i, why := range reasons {
-		s.Batches[why] = t.batches[i].Load()
-	}
-	for i, op := range operations {
-		s.Calls[op], s.Errors[op] = t.calls[i].Load(), t.errors[i].Load()
-	}
-	return s
-}
-
-// moment is a time in nanoseconds since 1970; 0 is none.
-func moment(ns int64) time.Time {
-	if ns == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, ns)
 }

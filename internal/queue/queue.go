@@ -4,6 +4,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -37,6 +38,9 @@ const (
 	OpChange  = "ChangeMessageVisibilityBatch"
 	OpSend    = "SendMessage"
 )
+
+// Operations are all of them.
+var Operations = []string{OpReceive, OpDelete, OpChange, OpSend}
 
 // A Call is what became of one call.
 type Call struct {
@@ -176,7 +180,7 @@ func (e *entryError) Error() string {
 func (e *entryError) ErrorCode() string { return aws.ToString(e.Code) }
 
 // errUnanswered stands for an entry that the answer does not mention.
-var errUnanswered = fmt.Errorf("the answer says nothing of this entry")
+var errUnanswered = errors.New("the answer says nothing of this entry")
 
 func results(n int, err error) []error {
 	errs := make([]error, n)
