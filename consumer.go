@@ -4,9 +4,11 @@ import (
 	"container/list"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -33,6 +37,31 @@ type Client interface {
 	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, optFns ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, optFns ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
 	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, optFns ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+}
+
+// NewClient returns an SQS client whose HTTP connections fit a busy consumer: the
+// SDK's own keeps ten of them when they are idle, so that with more receives and
+// deletes at once nearly every call opens a new one. An HTTP client in cfg that is
+// not the SDK's is left as it is. A Consumer works with any client; those who bring
+// their own may want as many idle connections per host as receives and deletes can
+// be out at once, three times [Options.Receivers], and HTTP/1.1.
+func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
+	fit := func(o *sqs.Options) {
+		base, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
+		if cfg.HTTPClient != nil && !ok {
+			return
+		}
+		if base == nil {
+			base = awshttp.NewBuildableClient()
+		}
+		o.HTTPClient = base.WithTransportOptions(func(t *http.Transport) {
+			const plenty = 512 // they are closed when they have been idle for long, so this is only a bound
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = plenty, plenty
+			t.ForceAttemptHTTP2 = false // a connection for each call in flight: cheaper here than one for all
+			t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+		})
+	}
+	return sqs.NewFromConfig(cfg, append([]func(*sqs.Options){fit}, optFns...)...)
 }
 
 // A Handler handles a batch of messages, 1 to [Options.BatchSize] of them. If it
@@ -697,6 +726,7 @@ type attempt struct {
 	id    string
 	n     int
 	first time.Time // when it was made first
+	again bool      // it was made before
 }
 
 // repeatable is how long SQS knows the id of a receive.
@@ -712,6 +742,7 @@ func (r *run) attempt(n int, now time.Time) attempt {
 	for i, a := range r.attempts {
 		if a.n <= n {
 			r.attempts = slices.Delete(r.attempts, i, i+1)
+			a.again = true
 			return a
 		}
 	}
@@ -782,6 +813,9 @@ func (r *run) unanswered(a answer, now time.Time) {
 	fault := queue.ClassifyRequest(a.err)
 	if r.over {
 		return // the receive was cut
+	}
+	if fault == queue.Lasting && a.try.again {
+		fault = queue.Throttled // what it would have repeated is not repeatable any more; a new one will tell
 	}
 	if fault == queue.Lasting {
 		r.fail("receiving from", a.err)

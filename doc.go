@@ -5,7 +5,7 @@
 // is over, whichever comes first. A batch size of 1 handles each event as soon as
 // it arrives.
 //
-//	consumer, err := sluice.New(sqs.NewFromConfig(cfg), queueURL, sluice.Options{
+//	consumer, err := sluice.New(sluice.NewClient(cfg), queueURL, sluice.Options{
 //		BatchSize: 100,
 //		WaitTime:  10 * time.Second,
 //	})

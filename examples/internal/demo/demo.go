@@ -40,7 +40,7 @@ func Open(ctx context.Context, queueURL string) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
 	}
-	return &Queue{Client: sqs.NewFromConfig(cfg), URL: queueURL}, nil
+	return &Queue{Client: sluice.NewClient(cfg), URL: queueURL}, nil
 }
 
 // Feed sends an event after each of the pauses to the embedded queue and returns
