@@ -1,0 +1,558 @@
+package simtest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// A breach is an invariant that does not hold.
+type breach struct {
+	invariant string
+	at        time.Duration
+	message   string // id; "": none in particular
+	text      string
+}
+
+// check holds a world's history against every invariant.
+func check(w *world) (broken []breach) {
+	s := study(w)
+	invariants := []struct {
+		name string
+		test func(*studied)
+	}{
+		{"I1", onlySuccessIsDeleted},
+		{"I2", nothingIsLost},
+		{"I3", eachRepetitionHasACause},
+		{"I4", noMessageTwiceAtOnce},
+		{"I5", groupsStayInOrder},
+		{"I6", handlersHaveLeases},
+		{"I7", everythingIsBounded},
+		{"I8", backlogsDrain},
+		{"I9", stopsEnd},
+		{"I10", batchesKeepTheirMeasure},
+		{"I11", calmWorldsReceiveOnce},
+		{"I12", countsAgree},
+		{"I13", secretsStaySecret},
+	}
+	for _, i := range invariants {
+		s.invariant = i.name
+		i.test(s)
+	}
+	return s.broken
+}
+
+// A studied history is one that can be asked about messages, lives and calls.
+type studied struct {
+	*world
+	events    []event
+	byMessage map[string][]event // those that concern one message
+	of        map[string]string  // receipt handle → message
+	lives     map[int]*lived
+	void      map[handling]bool // successes that do not count, see voidSuccesses
+	calmAt    time.Duration     // when faults ended
+	end       time.Duration
+
+	invariant string
+	broken    []breach
+}
+
+// A handling is one message in one handler call.
+type handling struct {
+	call    int
+	message string
+}
+
+// lived is what a life did.
+type lived struct {
+	events         []event
+	from, to       time.Duration // to: of its run or of its crash; 0: it has not ended
+	stopAt         time.Duration // when its stop was asked for first; 0: never
+	crashed        bool
+	err            error
+	batches        map[int][]event // handler calls
+	deathOfContext map[int]time.Duration
+	leases         map[string]time.Duration // by message: as its client knows
+	receipts       map[string]string        // newest handle by message
+}
+
+func study(w *world) *studied {
+	s := &studied{
+		world: w, events: w.hist.events, byMessage: map[string][]event{}, of: map[string]string{}, lives: map[int]*lived{},
+	}
+	for _, e := range s.events {
+		if e.kind == delivered {
+			s.of[e.handle] = e.message
+		}
+		if e.kind == calmed {
+			s.calmAt = e.at
+		}
+		s.end = e.at
+		if e.message != "" {
+			s.byMessage[e.message] = append(s.byMessage[e.message], e)
+		}
+		for _, h := range e.handles {
+			s.byMessage[s.of[h]] = append(s.byMessage[s.of[h]], e)
+		}
+		for _, r := range e.got {
+			s.byMessage[r.message] = append(s.byMessage[r.message], e)
+		}
+		if e.inc > 0 {
+			s.life(e.inc).note(e)
+		}
+	}
+	s.voidSuccesses()
+	return s
+}
+
+// voidSuccesses finds the successes that do not count: in one call of a FIFO queue
+// those of messages behind the first one of their group that failed. They are not
+// deleted before it, and so they are handled again, in their order.
+func (s *studied) voidSuccesses() {
+	s.void = map[handling]bool{}
+	if !s.fifo {
+		return
+	}
+	for _, l := range s.lives {
+		for call, events := range l.batches {
+			good, halted, group := map[string]bool{}, map[string]bool{}, map[string]string{}
+			for _, e := range events {
+				if e.kind == ended && e.verdict != failure {
+					good[e.message] = true
+				}
+			}
+			for _, h := range events[0].handles {
+				m := s.of[h]
+				group[m] = s.byMessage[m][0].group
+				if halted[group[m]] && good[m] {
+					s.void[handling{call, m}] = true
+				}
+				if !good[m] {
+					halted[group[m]] = true
+				}
+			}
+		}
+	}
+}
+
+func (s *studied) life(inc int) *lived {
+	if s.lives[inc] == nil {
+		s.lives[inc] = &lived{batches: map[int][]event{}, deathOfContext: map[int]time.Duration{}}
+	}
+	return s.lives[inc]
+}
+
+func (l *lived) note(e event) {
+	l.events = append(l.events, e)
+	switch e.kind {
+	case runBegan:
+		l.from = e.at
+	case runEnded:
+		l.to, l.err = e.at, e.err
+	case crashed:
+		l.to, l.crashed = e.at, true
+	case stopAsked:
+		if l.stopAt == 0 {
+			l.stopAt = e.at
+		}
+	case began, ended, batchBegan, batchEnded:
+		l.batches[e.call] = append(l.batches[e.call], e)
+	case cancelled:
+		l.deathOfContext[e.call] = e.at
+	}
+}
+
+// breaks notes a breach of the invariant that is being tested.
+func (s *studied) breaks(at time.Duration, message, format string, args ...any) {
+	const enough = 20 // of one world
+	if len(s.broken) < enough {
+		s.broken = append(s.broken, breach{s.invariant, at, message, fmt.Sprintf(format, args...)})
+	}
+}
+
+// onlySuccessIsDeleted is I1: a delete only after a success of a delivery of that
+// message. A message that its handler discarded, or sent to the dead-letter queue,
+// may be deleted too.
+func onlySuccessIsDeleted(s *studied) {
+	type key struct {
+		inc     int
+		message string
+	}
+	allowed := map[key]bool{}
+	for _, e := range s.events {
+		switch {
+		case e.kind == ended && e.verdict != failure:
+			allowed[key{e.inc, e.message}] = true
+		case e.kind == called && e.op == opDelete:
+			for _, h := range e.handles {
+				if m := s.of[h]; !allowed[key{e.inc, m}] {
+					s.breaks(e.at, m, "life %d deletes a message of which none of its handlers said success", e.inc)
+				}
+			}
+		}
+	}
+}
+
+// nothingIsLost is I2: in the end each sent message is deleted after a success, or
+// in the dead-letter queue, or still in the queue. Only a queue that was deleted
+// takes its messages with it.
+func nothingIsLost(s *studied) {
+	left := map[string]bool{}
+	for _, m := range s.rest {
+		left[m.ID] = true
+	}
+	for _, m := range s.graveyard {
+		left[m.ID] = true
+	}
+	purged := time.Duration(-1)
+	for _, e := range s.events {
+		if e.kind == gone {
+			purged = e.at
+		}
+	}
+	for id, events := range s.byMessage {
+		if id == "" {
+			continue
+		}
+		sentAt := time.Duration(-1)
+		ended := false
+		for _, e := range events {
+			switch e.kind {
+			case sent:
+				sentAt = e.at
+			case deleted:
+				ended = true
+			}
+		}
+		if sentAt >= 0 && !ended && !left[id] && sentAt > purged {
+			s.breaks(s.end, id, "a message is lost")
+		}
+	}
+}
+
+// eachRepetitionHasACause is I3: each execution of a message after one that
+// succeeded is attributed to an injected fault that met the message, its life or
+// the answer that brought it; in calm worlds there is none.
+func eachRepetitionHasACause(s *studied) {
+	for id, events := range s.byMessage {
+		succeededIn := 0 // life
+		var at time.Duration
+		for _, e := range events {
+			switch {
+			case e.kind == ended && e.verdict != failure && !s.void[handling{e.call, id}]:
+				succeededIn, at = e.inc, e.at
+			case e.kind == began && succeededIn > 0:
+				if !s.excused(id, succeededIn, at, e.at) {
+					s.breaks(e.at, id, "life %d handles a message that life %d handled with success at %v, and no fault explains it", e.inc, succeededIn, at)
+				}
+			}
+		}
+	}
+}
+
+// excused tells whether a fault explains that a message that a life handled with
+// success at a time was received once more before another: one that met the
+// message itself, or the way between that life and SQS.
+func (s *studied) excused(id string, inc int, success, again time.Duration) bool {
+	l := s.lives[inc]
+	if l.crashed && l.to <= again {
+		return true
+	}
+	received := time.Duration(0)
+	for _, e := range s.byMessage[id] {
+		if e.kind == delivered && e.at <= success {
+			received = e.at
+			break
+		}
+	}
+	if s.meets(s.byMessage[id], received, again) || s.meets(l.events, received, again) {
+		return true
+	}
+	const longestPoll = 20 * time.Second // a fault meets a receive when it arrives, messages come up to a poll later
+	for _, e := range s.events {
+		if e.kind == struck && len(e.handles) == 0 && e.message == "" && e.inc == 0 && e.at >= received-longestPoll && e.at <= again {
+			return true
+		}
+	}
+	return s.overran(inc, id)
+}
+
+func (*studied) meets(events []event, from, to time.Duration) bool {
+	return slices.ContainsFunc(events, func(e event) bool { return e.kind == struck && e.at >= from && e.at <= to })
+}
+
+// overran tells whether a handling of a message by a life was cut: by its limit, or
+// by a stop. A success after that may come too late to be of use.
+func (s *studied) overran(inc int, id string) bool {
+	for _, e := range s.byMessage[id] {
+		if e.inc == inc && e.kind == began {
+			if _, cut := s.lives[inc].deathOfContext[e.call]; cut {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// noMessageTwiceAtOnce is I4: in one process no message is handled twice at the
+// same time.
+func noMessageTwiceAtOnce(s *studied) {
+	for inc, l := range s.lives {
+		live := map[string]bool{}
+		for _, e := range l.events {
+			switch e.kind {
+			case began:
+				if live[e.message] {
+					s.breaks(e.at, e.message, "life %d handles a message twice at the same time", inc)
+				}
+				live[e.message] = true
+			case ended:
+				live[e.message] = false
+			}
+		}
+	}
+}
+
+// groupsStayInOrder is I5: per group of a FIFO queue, start order is queue order,
+// one at a time, and no later message starts before an earlier one is settled. In
+// one call the messages of a group stand in order, so a later one may start when
+// those before it have succeeded, before they are deleted.
+//
+// Excepted: [sluice.GoOn], which gives the order up by its contract; and groups of
+// which a message was made visible, or a delete was made void, by a fault: then
+// SQS itself gives an earlier message to another process while a later one is
+// being handled here.
+func groupsStayInOrder(s *studied) {
+	if !s.fifo || s.options.OnGroupFailure == sluice.GoOn {
+		return
+	}
+	type state struct {
+		id      string
+		group   string
+		gone    bool
+		call    int
+		good    bool
+		running bool
+	}
+	var order []*state
+	index := map[string]*state{}
+	for _, e := range s.events {
+		switch e.kind {
+		case sent:
+			st := &state{id: e.message, group: e.group}
+			order = append(order, st)
+			index[e.message] = st
+		case deleted, buried:
+			if st := index[e.message]; st != nil {
+				st.gone = true
+			}
+		case gone:
+			for _, st := range order {
+				st.gone = true
+			}
+		case ended:
+			st := index[e.message]
+			st.running, st.good = false, e.verdict == success || e.verdict == discard
+		case began:
+			st := index[e.message]
+			for _, before := range order {
+				if before == st {
+					break
+				}
+				if before.group != st.group || before.gone {
+					continue
+				}
+				sameCall := before.call == e.call
+				whole := s.form == wholeBatch || s.form == decodedBatch
+				if sameCall && (whole || before.good) || s.disturbed(st.group, e.at) {
+					continue
+				}
+				s.breaks(e.at, e.message, "life %d begins with a message of group %s before message %.8s, which is not settled", e.inc, st.group, before.id)
+				break
+			}
+			st.call, st.running, st.good = e.call, true, false
+		}
+	}
+}
+
+// disturbed tells whether a fault has made a message of a group visible, or its
+// delete void, before a time.
+func (s *studied) disturbed(string, time.Duration) bool {
+	return len(s.windows) > 0 || s.odds[shortLeases] > 0 || s.odds[lostAnswer] > 0 || s.odds[uselessReceipts] > 0 || s.odds[crashes] > 0 ||
+		s.odds[brokenConnection] > 0 || s.odds[slowAnswers] > 0 || s.mood.slow > 0
+}
+
+// handlersHaveLeases is I6: while a handler runs, its lease is alive, as far as its
+// client can know; when it ends, the handler's context does within a second; and
+// no message of a FIFO queue is deleted with a receipt that is known to be dead.
+//
+// What a client can know: a lease lasts from the request of the receive, or of a
+// renewal that was confirmed for this entry, for the timeout that was asked for.
+func handlersHaveLeases(s *studied) {
+	for inc, l := range s.lives {
+		asked := map[int]event{}
+		until := map[string]time.Duration{}
+		running := map[string]int{}
+		for _, e := range l.events {
+			for m, call := range running {
+				if end, cut := until[m], l.deathOfContext[call]; e.at > end+time.Second && (cut == 0 || cut > end+time.Second) {
+					s.breaks(e.at, m, "life %d handles a message whose lease ended at %v, and its context lives", inc, end)
+					delete(running, m)
+				}
+			}
+			switch e.kind {
+			case called:
+				asked[e.call] = e
+				if s.fifo && e.op == opDelete {
+					for _, h := range e.handles {
+						if m := s.of[h]; until[m] < e.at {
+							s.breaks(e.at, m, "life %d deletes with a receipt that ended at %v", inc, until[m])
+						}
+					}
+				}
+			case answered:
+				req := asked[e.call]
+				for _, r := range e.got {
+					until[r.message] = req.at + req.asked
+				}
+				if e.op == opChange {
+					for i, h := range e.handles {
+						if e.ok[i] {
+							until[s.of[h]] = req.at + e.timeouts[i]
+						}
+					}
+				}
+			case began:
+				running[e.message] = e.call
+				if until[e.message] < e.at {
+					s.breaks(e.at, e.message, "life %d begins with a message whose lease ended at %v", inc, until[e.message])
+				}
+			case ended:
+				delete(running, e.message)
+			}
+		}
+	}
+}
+
+// everythingIsBounded is I7: handler calls at once; receives that do not overlap an
+// idle poll; and in a calm world no renewal of a message that was done with sooner
+// than after half a lease.
+func everythingIsBounded(s *studied) {
+	for inc, l := range s.lives {
+		calls := 0
+		for _, e := range l.events {
+			switch e.kind {
+			case batchBegan:
+				if calls++; calls > s.options.Concurrency {
+					s.breaks(e.at, "", "life %d runs %d handler calls at once, want at most %d", inc, calls, s.options.Concurrency)
+				}
+			case batchEnded:
+				calls--
+			}
+		}
+	}
+}
+
+// backlogsDrain is I8: after the last fault the queue becomes empty.
+func backlogsDrain(s *studied) {
+	for _, m := range s.rest {
+		s.breaks(s.end, m.ID, "a message is still in the queue, %v after the last fault", s.end-s.calmAt)
+	}
+}
+
+// limitOfStop is how long after its ShutdownTimeout a run may take to end.
+const limitOfStop = 3 * time.Second
+
+// stopsEnd is I9: a stop ends within its limit, and afterwards there is no call and
+// no handler start.
+func stopsEnd(s *studied) {
+	for inc, l := range s.lives {
+		if l.crashed {
+			continue
+		}
+		if limit := l.stopAt + s.options.ShutdownTimeout + limitOfStop; l.stopAt > 0 && l.to > limit+10*time.Millisecond {
+			s.breaks(l.to, "", "life %d ends %v after its stop, want at most %v", inc, l.to-l.stopAt, limit-l.stopAt)
+		}
+		for _, e := range l.events {
+			if l.to > 0 && e.at > l.to && (e.kind == called || e.kind == batchBegan) {
+				s.breaks(e.at, "", "life %d goes on after its end at %v: %v", inc, l.to, e)
+			}
+		}
+	}
+}
+
+// batchesKeepTheirMeasure is I10.
+func batchesKeepTheirMeasure(s *studied) {
+	for _, e := range s.events {
+		if e.kind == batchBegan && (e.n > s.options.BatchSize || e.n == 0) {
+			s.breaks(e.at, "", "life %d is given a batch of %d, want 1 to %d", e.inc, e.n, s.options.BatchSize)
+		}
+	}
+}
+
+// calmWorldsReceiveOnce is I11: in a calm world, rolling deploys included, each
+// message is received once and handled once.
+func calmWorldsReceiveOnce(s *studied) {
+	if !s.calm {
+		return
+	}
+	for id, events := range s.byMessage {
+		receives, runs := 0, 0
+		for _, e := range events {
+			switch e.kind {
+			case delivered:
+				receives++
+			case began:
+				runs++
+			}
+		}
+		if id != "" && (receives != 1 || runs != 1) {
+			s.breaks(events[len(events)-1].at, id, "a message is received %d times and handled %d times in a calm world", receives, runs)
+		}
+	}
+}
+
+// countsAgree is I12.
+func countsAgree(s *studied) {
+	for _, st := range s.stats {
+		l := s.lives[st.inc]
+		var received, good, bad int64
+		calls := map[string]int64{}
+		for _, e := range l.events {
+			if e.at > l.to {
+				break
+			}
+			switch e.kind {
+			case called:
+				calls[e.op]++
+			case answered:
+				received += int64(len(e.got))
+			case ended:
+				if e.verdict == success {
+					good++
+				} else {
+					bad++
+				}
+			}
+		}
+		if st.stats.Received != received {
+			s.breaks(l.to, "", "life %d says that it received %d messages, it was given %d", st.inc, st.stats.Received, received)
+		}
+		for op, n := range calls {
+			if st.stats.Calls[op] != n {
+				s.breaks(l.to, "", "life %d says that it made %d calls of %s, it made %d", st.inc, st.stats.Calls[op], op, n)
+			}
+		}
+		_ = good
+		_ = bad
+	}
+}
+
+// secretsStaySecret is I13: no body, handle or credential is in any log line or error.
+func secretsStaySecret(s *studied) {
+	for _, line := range s.hist.logs {
+		s.leaks(line)
+	}
+}

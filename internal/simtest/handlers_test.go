@@ -1,0 +1,328 @@
+package simtest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// A form is how the user's function takes its messages.
+type form string
+
+const (
+	wholeBatch   form = "batch"
+	oneByOne     form = "each"
+	decoded      form = "json"
+	decodedBatch form = "json batch"
+)
+
+// A mood is how handlers are in a world.
+type mood struct {
+	longest     time.Duration // of one message, when all is well
+	bad         float64       // share of handlings that go wrong
+	slow        float64       // of those that take longer than that, up to two and a half leases
+	hours       bool          // some take up to 13 h
+	poison      float64       // share of messages that never succeed; only with a dead-letter queue
+	undecodable float64       // as well
+	large       float64       // share of messages of nearly 1 MiB
+}
+
+func moodFor(r *rand.Rand, p *plan) mood {
+	m := mood{longest: oneOf(r, time.Millisecond, 50*time.Millisecond, 500*time.Millisecond, 3*time.Second)}
+	if p.calm {
+		m.longest = min(m.longest, 5*time.Second/time.Duration(p.options.BatchSize))
+	}
+	return m
+}
+
+// temper makes the mood of a world with bad handlers and bodies.
+func (p *plan) temper(r *rand.Rand) {
+	if p.odds[badHandlers] > 0 {
+		p.mood.bad, p.mood.slow = p.odds[badHandlers], oneOf(r, 0, 0.02, 0.1)
+	}
+	if p.redrive > 0 && p.odds[badHandlers] > 0 {
+		p.mood.poison = oneOf(r, 0, 0.05)
+	}
+	if p.odds[bodies] > 0 && p.redrive > 0 && (p.form == decoded || p.form == decodedBatch) {
+		p.mood.undecodable = 0.05
+	}
+	if p.odds[bodies] > 0 && r.Float64() < 0.05 {
+		p.mood.large = 0.05
+	}
+	if p.odds[badHandlers] > 0 && r.Float64() < 0.02 {
+		p.mood.hours, p.active = true, 14*time.Hour
+		p.options.PollTime, p.options.VisibilityTimeout = 20*time.Second, 2*time.Minute
+	}
+}
+
+// An act is what a handler does about one message.
+type act struct {
+	took time.Duration
+	deaf bool // it does not heed its context
+	what deed
+}
+
+// A deed is how a handling ends.
+type deed int
+
+const (
+	succeeds deed = iota
+	fails
+	failsWithDelay
+	discards
+	buries
+	panics
+	goesAway // by runtime.Goexit
+	hangs    // until its context ends, or for ever if it is deaf
+	stopsOwnConsumer
+	pausesOwnConsumer
+)
+
+// act draws what a handler does about the n-th handling of a message.
+func (l *life) act(message string, n int) act {
+	d := l.dice.named("handler").named(message).of(uint64(n))
+	a := act{took: d.of(1).between(time.Microsecond, l.mood.longest)}
+	if l.mood.poison > 0 && l.dice.named("poison").named(message).under(l.mood.poison) {
+		a.what = fails
+		return a
+	}
+	if l.calm || l.healed() {
+		return a
+	}
+	if d.of(2).under(l.mood.slow) {
+		l.hist.count(badHandlers)
+		a.took = d.of(3).between(0, l.options.VisibilityTimeout*5/2)
+		if l.mood.hours && d.of(4).under(0.2) {
+			a.took = d.of(5).between(0, 13*time.Hour)
+		}
+		a.deaf = d.of(6).under(0.5)
+	}
+	if d.of(7).under(l.mood.bad) {
+		l.hist.count(badHandlers)
+		a.what = 1 + deed(d.of(8).float()*float64(pausesOwnConsumer))
+		a.deaf = a.deaf || d.of(9).under(0.3)
+	}
+	return a
+}
+
+type callKey struct{}
+
+// handler is the handler of a life: the plan's form around what the dice say, and
+// around both what writes it down.
+func (l *life) handler() sluice.Handler {
+	inner := l.formed()
+	return func(ctx context.Context, batch []*sluice.Message) error {
+		if l.wire.dead.Load() {
+			return errCrashed
+		}
+		e := event{kind: batchBegan, inc: l.inc, call: l.hist.number(), n: len(batch)}
+		for _, m := range batch {
+			e.handles = append(e.handles, m.ReceiptHandle)
+		}
+		l.write(e)
+		stop := context.AfterFunc(ctx, func() {
+			l.write(event{kind: cancelled, inc: l.inc, call: e.call, err: context.Cause(ctx)})
+		})
+		defer func() {
+			stop()
+			l.write(event{kind: batchEnded, inc: l.inc, call: e.call})
+		}()
+		return inner(context.WithValue(ctx, callKey{}, e.call), batch)
+	}
+}
+
+// write writes an event down unless the process has crashed.
+func (l *life) write(e event) {
+	if !l.wire.dead.Load() {
+		l.hist.add(e)
+	}
+}
+
+func (l *life) formed() sluice.Handler {
+	switch l.form {
+	case oneByOne:
+		return sluice.Each(func(ctx context.Context, m *sluice.Message) error { return l.handle(ctx, m.ID) })
+	case decoded:
+		return sluice.JSON(func(ctx context.Context, o order) error { return l.handle(ctx, l.idOf(o.Number)) })
+	case decodedBatch:
+		return sluice.BatchJSON(func(ctx context.Context, items []sluice.Item[order]) error {
+			batch := make([]*sluice.Message, len(items))
+			for i := range items {
+				batch[i] = items[i].Message
+			}
+			return l.handleBatch(ctx, batch)
+		})
+	default:
+		return l.handleBatch
+	}
+}
+
+func (l *life) idOf(number int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ids[number]
+}
+
+// begin writes down that a message is being handled and draws what happens.
+func (l *life) begin(ctx context.Context, message string) act {
+	l.mu.Lock()
+	n := l.runs[message]
+	l.runs[message]++
+	l.mu.Unlock()
+	call, _ := ctx.Value(callKey{}).(int)
+	l.write(event{kind: began, inc: l.inc, call: call, message: message})
+	return l.act(message, n)
+}
+
+func (l *life) finish(ctx context.Context, message string, v verdict) {
+	call, _ := ctx.Value(callKey{}).(int)
+	l.write(event{kind: ended, inc: l.inc, call: call, message: message, verdict: v})
+}
+
+// handle handles one message.
+func (l *life) handle(ctx context.Context, message string) error {
+	a := l.begin(ctx, message)
+	v := failure
+	defer func() { l.finish(ctx, message, v) }()
+	err := l.perform(ctx, a)
+	v = l.verdict(a, err)
+	return l.said(a, message, err)
+}
+
+// handleBatch handles a batch as a whole: for as long as its slowest message takes,
+// and each with its own result. What concerns the whole call, such as a panic, is
+// what the first message's act says.
+func (l *life) handleBatch(ctx context.Context, batch []*sluice.Message) error {
+	acts := make([]act, len(batch))
+	verdicts := make([]verdict, len(batch))
+	for i, m := range batch {
+		acts[i] = l.begin(ctx, m.ID)
+		verdicts[i] = failure
+	}
+	defer func() {
+		for i, m := range batch {
+			l.finish(ctx, m.ID, verdicts[i])
+		}
+	}()
+	whole := acts[0]
+	for _, a := range acts {
+		whole.took = max(whole.took, a.took)
+	}
+	if err := l.perform(ctx, whole); err != nil {
+		return err // it names no message: all fail
+	}
+	var errs []error
+	for i, a := range acts {
+		if a.what == panics || a.what == goesAway || a.what == hangs {
+			a.what = fails
+		}
+		err := l.result(a)
+		verdicts[i] = l.verdict(a, err)
+		errs = append(errs, sluice.Failed(batch[i], l.said(a, batch[i].ID, err)))
+	}
+	return errors.Join(errs...)
+}
+
+// perform does what takes time, and returns an error if it was cut short.
+func (l *life) perform(ctx context.Context, a act) error {
+	if err := l.spend(ctx, a); err != nil {
+		return err
+	}
+	switch a.what {
+	case panics:
+		panic("the handler panics on purpose")
+	case goesAway:
+		runtime.Goexit()
+	case hangs:
+		return l.hang(ctx, a)
+	case stopsOwnConsumer:
+		l.write(event{kind: stopAsked, inc: l.inc, note: "by its handler"})
+		l.consumer.Stop()
+	case pausesOwnConsumer:
+		l.write(event{kind: paused, inc: l.inc, note: "by its handler"})
+		l.consumer.Pause()
+		_ = l.spend(ctx, a)
+		l.write(event{kind: resumed, inc: l.inc, note: "by its handler"})
+		l.consumer.Resume()
+	}
+	return l.result(a)
+}
+
+// result is the error of an act by itself.
+func (*life) result(a act) error {
+	switch a.what {
+	case fails, failsWithDelay, discards, buries:
+		return errInWorld
+	default:
+		return nil
+	}
+}
+
+// spend lets the time of an act pass; a handler that is not deaf heeds its context.
+func (l *life) spend(ctx context.Context, a act) error {
+	done := ctx.Done()
+	if a.deaf {
+		done = nil
+	}
+	timer := time.NewTimer(a.took)
+	defer timer.Stop()
+	long := l.heal
+	if a.took <= l.mood.longest {
+		long = nil
+	}
+	select {
+	case <-timer.C:
+		return nil
+	case <-done:
+		return context.Cause(ctx)
+	case <-long:
+		return errInWorld
+	case <-l.wire.life.Done():
+		return errCrashed
+	}
+}
+
+func (l *life) hang(ctx context.Context, a act) error {
+	a.took = 1000 * time.Hour
+	return l.spend(ctx, a)
+}
+
+// said is the error that a handler returns for an act.
+func (*life) said(a act, message string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, errInWorld):
+		return err
+	}
+	switch a.what {
+	case failsWithDelay:
+		return sluice.RetryAfter(die(0).named(message).between(0, 5*time.Second), err)
+	case discards:
+		return sluice.Discard(err)
+	case buries:
+		return sluice.DeadLetter(err)
+	default:
+		return err
+	}
+}
+
+// verdict is what a returned error says of a message.
+func (l *life) verdict(a act, err error) verdict {
+	switch {
+	case err == nil:
+		return success
+	case !errors.Is(err, errInWorld):
+		return failure
+	case a.what == discards:
+		return discard
+	case a.what == buries && l.deadDrop:
+		return deadLetter
+	default:
+		return failure
+	}
+}

@@ -1,0 +1,257 @@
+package simtest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/sqstest"
+)
+
+// A wire is the way from one incarnation of a process to SQS and back. Every
+// request and every answer takes time on it, at least half a millisecond, and
+// never twice the same.
+type wire struct {
+	w    *world
+	inc  int
+	dice die
+	dead atomic.Bool     // the process has crashed
+	life context.Context // ends at the crash
+	cut  context.CancelFunc
+
+	mu    sync.Mutex // guards the fields below
+	now   time.Duration
+	alike map[die]uint64 // calls of this instant that say the same
+}
+
+func newWire(w *world, inc int) *wire {
+	v := &wire{w: w, inc: inc, dice: w.dice.named("wire").of(uint64(inc)), alike: map[die]uint64{}}
+	v.life, v.cut = context.WithCancel(context.Background())
+	return v
+}
+
+var errCrashed = errors.New("the process has crashed")
+
+// A trip is one request and its answer.
+type trip struct {
+	up, down time.Duration
+	lost     error // instead of the answer; nil: it arrives
+	stalls   bool  // the answer never ends
+	halved   bool  // the answer ends too early
+}
+
+// call returns the die of a call. It belongs to the time of the call and to what it
+// says. Calls that have both in common are told apart by their number; which of
+// them is the first does not matter, since they are alike.
+func (v *wire) call(op, text string) die {
+	now := time.Since(v.w.hist.began)
+	d := v.dice.named(op).named(text).of(uint64(now))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.now != now {
+		v.now = now
+		clear(v.alike)
+	}
+	v.alike[d]++
+	return d.of(v.alike[d])
+}
+
+// trip draws how a call fares.
+func (v *wire) trip(op, text string) trip {
+	d := v.call(op, text)
+	least := 500 * time.Microsecond
+	t := trip{up: d.of(1).between(least, v.w.latency), down: d.of(2).between(least, v.w.latency)}
+	if v.w.calm || v.w.healed() {
+		return t
+	}
+	if d.of(3).under(v.w.odds[slowAnswers]) {
+		v.w.hist.fire(slowAnswers, event{inc: v.inc, op: op})
+		if slow := d.of(4).between(100*time.Millisecond, time.Minute); d.of(5).under(0.5) {
+			t.up += slow
+		} else {
+			t.down += slow
+		}
+	}
+	if d.of(6).under(v.w.odds[brokenConnection]) {
+		v.w.hist.fire(brokenConnection, event{inc: v.inc, op: op})
+		switch p := d.of(7).float(); {
+		case p < 0.25:
+			t.lost = sqstest.Reset()
+		case p < 0.5:
+			t.lost = io.EOF
+		case p < 0.75:
+			t.halved = true
+		default:
+			t.stalls = true
+		}
+	}
+	return t
+}
+
+// sleep lets time pass on the wire.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// travel makes a call: there, the effect, and back.
+func travel[O any](ctx context.Context, v *wire, op, text string, effect func(context.Context) (O, error)) (out O, err error) {
+	if v.dead.Load() {
+		time.Sleep(time.Millisecond)
+		return out, errCrashed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(v.life, cancel)()
+	t := v.trip(op, text)
+	if sleep(ctx, t.up) != nil {
+		return out, &smithy.CanceledError{Err: ctx.Err()}
+	}
+	got, err := effect(ctx)
+	if sleep(ctx, t.down) != nil {
+		return out, &smithy.CanceledError{Err: ctx.Err()}
+	}
+	switch {
+	case err != nil:
+		return out, err
+	case t.stalls:
+		<-ctx.Done()
+		return out, &smithy.CanceledError{Err: ctx.Err()}
+	case t.halved:
+		return out, io.ErrUnexpectedEOF
+	case t.lost != nil:
+		return out, t.lost
+	}
+	return got, nil
+}
+
+// A seam is the wire at the border between the library and its client.
+type seam struct{ *wire }
+
+func (s seam) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	return travel(ctx, s.wire, opReceive, strconv.Itoa(int(in.MaxNumberOfMessages)), func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
+		return s.w.server.ReceiveMessage(ctx, in)
+	})
+}
+
+func (s seam) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	return travel(ctx, s.wire, opDelete, first(deleteHandles(in)), func(ctx context.Context) (*sqs.DeleteMessageBatchOutput, error) {
+		return s.w.server.DeleteMessageBatch(ctx, in)
+	})
+}
+
+func (s seam) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	return travel(ctx, s.wire, opChange, first(changeHandles(in)), func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+		return s.w.server.ChangeMessageVisibilityBatch(ctx, in)
+	})
+}
+
+func (s seam) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+	return travel(ctx, s.wire, opSend, *in.MessageBody, func(ctx context.Context) (*sqs.SendMessageOutput, error) {
+		return s.w.server.SendMessage(ctx, in)
+	})
+}
+
+// attemptID is the one part of a request that two runs of a seed do not have in common.
+var attemptID = regexp.MustCompile(`"ReceiveRequestAttemptId":"[^"]*"`)
+
+// A road is the wire below the SDK client, where there are requests and bodies.
+type road struct {
+	*wire
+	inner sqs.HTTPClient
+}
+
+func (r road) Do(req *http.Request) (*http.Response, error) {
+	if r.dead.Load() {
+		time.Sleep(time.Millisecond)
+		return nil, errCrashed
+	}
+	ctx, cancel := context.WithCancel(req.Context())
+	stop := context.AfterFunc(r.life, cancel)
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(ctx)
+	req.Body = io.NopCloser(newReader(body))
+	t := r.trip(strings.TrimPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS."), attemptID.ReplaceAllString(string(body), ""))
+	if err := sleep(ctx, t.up); err != nil {
+		return nil, err
+	}
+	resp, err := r.inner.Do(req)
+	if err == nil {
+		err = sleep(ctx, t.down)
+	}
+	if err != nil || t.lost != nil {
+		stop()
+		cancel()
+		return nil, errors.Join(err, t.lost)
+	}
+	resp.Body = &stretch{ReadCloser: resp.Body, trip: t, ctx: ctx, done: func() { stop(); cancel() }, left: resp.ContentLength / 2}
+	return resp, nil
+}
+
+// A stretch is an answer's body on its way.
+type stretch struct {
+	io.ReadCloser
+	trip trip
+	ctx  context.Context
+	done func()
+	left int64 // bytes until it breaks, if it does
+}
+
+func (s *stretch) Read(p []byte) (int, error) {
+	if !s.trip.halved && !s.trip.stalls {
+		return s.ReadCloser.Read(p)
+	}
+	if s.left <= 0 {
+		if s.trip.stalls {
+			<-s.ctx.Done()
+			return 0, s.ctx.Err()
+		}
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := s.ReadCloser.Read(p[:min(int64(len(p)), s.left)])
+	s.left -= int64(n)
+	return n, err
+}
+
+func (s *stretch) Close() error {
+	s.done()
+	return s.ReadCloser.Close()
+}
+
+// secret is the key that the SDK signs with. It must never be in a log line or an error.
+const secret = "CANARY-SECRET-KEY"
+
+// client returns what the library is given: the recorder in front of the network.
+func (v *wire) client() sluice.Client {
+	if v.w.level == atSeam {
+		return &recorder{wire: v, next: seam{v}}
+	}
+	sdk := v.w.server.Client(func(o *sqs.Options) {
+		o.HTTPClient = road{wire: v, inner: o.HTTPClient}
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "sqstest", SecretAccessKey: secret}, nil
+		})
+	})
+	return &recorder{wire: v, next: sdk}
+}

@@ -1,0 +1,365 @@
+package simtest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/sqstest"
+)
+
+// A level says at which border the world's network stands.
+type level string
+
+const (
+	atSeam  level = "L1" // between the library and the client it is given
+	withSDK level = "L2" // below the real SDK client: its requests, answers, errors
+)
+
+// A plan is all that a seed decides beforehand. What is drawn later, while the
+// world runs, comes from dice that belong to the seed too.
+type plan struct {
+	seed uint64
+	calm bool // no fault, no handler that fails; stops and deploys all the same
+
+	fifo      bool
+	processes int
+	messages  int
+	groups    int // message groups; on a standard queue tenants; 0: none
+	bursts    int // the messages come in so many
+	active    time.Duration
+	options   sluice.Options
+	form      form
+	mood      mood
+	redrive   int // maxReceiveCount; 0: no dead-letter queue
+	deadDrop  bool
+	latency   time.Duration // of the network, at most, while it is healthy
+
+	odds    [numFaults]float64 // that a fault meets a call
+	windows []window
+	lives   [][]turn // of each process
+	storm   []turn   // of the queue
+}
+
+// A window is a time in which a fault meets every call.
+type window struct {
+	fault    fault
+	from, to time.Duration
+}
+
+func planFor(seed uint64) *plan {
+	r := die(seed).named("plan").rand()
+	p := &plan{
+		seed:      seed,
+		calm:      r.Float64() < 0.25,
+		fifo:      r.Float64() < 0.4,
+		processes: 1 + r.IntN(3),
+		messages:  20 + r.IntN(160),
+		bursts:    1 + r.IntN(12),
+		active:    span(r, 30*time.Second, 6*time.Minute),
+		latency:   oneOf(r, 5*time.Millisecond, 20*time.Millisecond, 80*time.Millisecond),
+	}
+	if p.fifo || r.Float64() < 0.2 {
+		p.groups = 1 + r.IntN(12)
+	}
+	p.options = optionsFor(r, p)
+	p.form = oneOf(r, wholeBatch, oneByOne, decoded, decodedBatch)
+	p.mood = moodFor(r, p)
+	if !p.calm {
+		p.faults(r)
+		if p.odds[redrives] > 0 {
+			p.redrive = 1 + r.IntN(5)
+		}
+		p.deadDrop = r.Float64() < 0.3
+		p.temper(r)
+	}
+	p.live(r)
+	return p
+}
+
+func optionsFor(r *rand.Rand, p *plan) sluice.Options {
+	o := sluice.Options{
+		BatchSize:         oneOf(r, 1, 1, 1, 2, 5, 10, 30),
+		WaitTime:          oneOf(r, 100*time.Millisecond, time.Second, 5*time.Second, 20*time.Second),
+		Concurrency:       1 + r.IntN(10),
+		Receivers:         1 + r.IntN(8),
+		VisibilityTimeout: time.Duration(oneOf(r, 5, 10, 20, 30, 60, 120)) * time.Second,
+		PollTime:          time.Duration(1+r.IntN(20)) * time.Second,
+		ShutdownTimeout:   span(r, 2*time.Second, 25*time.Second),
+		DeleteLinger:      oneOf[time.Duration](r, 0, 0, -1, 200*time.Millisecond),
+		OnGroupFailure:    oneOf(r, sluice.RetryInPlace, sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn),
+	}
+	if r.Float64() < 0.15 {
+		o.BatchBytes = 500 + r.IntN(3000)
+	}
+	if p.calm {
+		o.ShutdownTimeout = o.PollTime + 20*time.Second // what is held can be finished in it
+		return o
+	}
+	o.InPlaceTries, o.InPlaceTime = 1+r.IntN(5), span(r, time.Second, 2*time.Minute)
+	if r.Float64() < 0.5 {
+		delay := span(r, 0, 20*time.Second)
+		o.RetryDelay = func(*sluice.Message, error) time.Duration { return delay }
+	}
+	if r.Float64() < 0.2 {
+		o.ProcessingLimit = span(r, time.Second, 2*o.VisibilityTimeout)
+	}
+	return o
+}
+
+// name of the queue.
+func (p *plan) queue() string {
+	if p.fifo {
+		return "orders.fifo"
+	}
+	return "orders"
+}
+
+// graves is the name of the dead-letter queue.
+func (p *plan) graves() string {
+	if p.fifo {
+		return "graves.fifo"
+	}
+	return "graves"
+}
+
+// A world is a plan that comes true.
+type world struct {
+	*testing.T
+
+	*plan
+	level  level
+	dice   die
+	server *sqstest.Server
+	url    string
+	grave  string // URL of the dead-letter queue
+	hist   *history
+
+	heal  chan struct{} // closed when faults and bad handlers end
+	close chan struct{} // closed when processes are to stop for good
+
+	mu      sync.Mutex // guards the fields below
+	born    int        // incarnations so far
+	removes []func()   // of faults
+	numbers map[string]int
+	ids     []string // by number
+	bad     map[int]bool
+	runs    map[string]int // handler runs by message
+	stats   []lifeStats
+
+	rest, graveyard []sqstest.Snapshot // of the queue and of the dead-letter queue, at the end
+}
+
+// play makes the world of a seed, lets it happen and returns it.
+func play(t *testing.T, seed uint64, at level) *world {
+	t.Helper()
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		w = newWorld(t, planFor(seed), at)
+		w.run()
+	})
+	return w
+}
+
+func newWorld(t *testing.T, p *plan, at level) *world {
+	w := &world{
+		T: t, plan: p, level: at, dice: die(p.seed),
+		server: sqstest.New(sqstest.Seed(p.seed)),
+		hist:   &history{began: time.Now()},
+		heal:   make(chan struct{}), close: make(chan struct{}),
+		numbers: map[string]int{}, bad: map[int]bool{}, runs: map[string]int{},
+	}
+	w.server.Observe(w.observe)
+	w.grave = w.server.MustCreateQueue(p.graves(), nil)
+	w.createQueue()
+	w.inject()
+	return w
+}
+
+func (w *world) createQueue() {
+	attributes := map[string]string{}
+	if w.redrive > 0 {
+		attributes["RedrivePolicy"] = redrivePolicy(w.graves(), w.redrive)
+	}
+	w.url = w.server.MustCreateQueue(w.queue(), attributes)
+}
+
+func redrivePolicy(queue string, n int) string {
+	return fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:%s","maxReceiveCount":%d}`, queue, n)
+}
+
+// run lets everything happen: first with faults, then without, until the queue is
+// empty, then the last stop.
+func (w *world) run() {
+	var actors sync.WaitGroup
+	actors.Go(w.send)
+	actors.Go(w.stir)
+	for i := range w.processes {
+		actors.Go(func() { w.process(i) })
+	}
+	time.Sleep(w.active)
+	w.calmDown()
+	w.drain()
+	close(w.close)
+	actors.Wait()
+	w.rest, w.graveyard = w.server.Messages(w.url), w.server.Messages(w.grave)
+}
+
+// calmDown ends all that is bad.
+func (w *world) calmDown() {
+	w.mu.Lock()
+	for _, remove := range w.removes {
+		remove()
+	}
+	w.mu.Unlock()
+	w.hist.add(event{kind: calmed})
+	close(w.heal)
+}
+
+// patience is how long a backlog may take to drain at the longest, after the last
+// fault: failed messages wait for up to a quarter of an hour, and after a crash
+// they are hidden for a visibility timeout.
+const patience = 90 * time.Minute
+
+// drain waits until the queue is empty.
+func (w *world) drain() {
+	for range int(patience / (5 * time.Second)) {
+		time.Sleep(5*time.Second + time.Microsecond)
+		if len(w.server.Messages(w.url)) == 0 {
+			return
+		}
+	}
+}
+
+// healed tells whether faults have ended.
+func (w *world) healed() bool {
+	select {
+	case <-w.heal:
+		return true
+	default:
+		return false
+	}
+}
+
+// send is the actor that sends messages: in bursts, over three quarters of the
+// time in which the world is active.
+func (w *world) send() {
+	r := w.dice.named("sender").rand()
+	left := w.messages
+	for i := range w.bursts {
+		n := left / (w.bursts - i)
+		left -= n
+		w.sendBurst(r, w.messages-left-n, n)
+		time.Sleep(span(r, 0, 2*w.active*3/4/time.Duration(w.bursts)) + time.Microsecond)
+	}
+}
+
+// canary is in every body and attribute. It must never be in a log line or an error.
+const canary = "CANARY"
+
+func (w *world) sendBurst(r *rand.Rand, first, n int) {
+	for i := first; i < first+n; i += 10 {
+		in := &sqs.SendMessageBatchInput{QueueUrl: &w.url}
+		for j := i; j < min(i+10, first+n); j++ {
+			in.Entries = append(in.Entries, w.entry(r, j))
+		}
+		out, err := w.server.SendMessageBatch(context.Background(), in)
+		if err != nil {
+			continue // the queue is deleted at this time
+		}
+		for _, ok := range out.Successful {
+			k, _ := strconv.Atoi(*ok.Id)
+			w.note(*ok.MessageId, k, in)
+		}
+	}
+}
+
+func (w *world) entry(r *rand.Rand, number int) types.SendMessageBatchRequestEntry {
+	e := types.SendMessageBatchRequestEntry{Id: new(strconv.Itoa(number)), MessageBody: new(w.body(r, number))}
+	if w.groups > 0 {
+		e.MessageGroupId = new(fmt.Sprint("g", r.IntN(w.groups)))
+	}
+	if w.fifo {
+		e.MessageDeduplicationId = new(fmt.Sprint("d", number))
+	}
+	if r.Float64() < 0.1 {
+		e.MessageAttributes = map[string]types.MessageAttributeValue{"Key": {DataType: new("String"), StringValue: new(canary)}}
+	}
+	return e
+}
+
+// order is what messages carry.
+type order struct {
+	Number int
+	Text   string
+}
+
+// body makes the body of a message. Some cannot be decoded; few are large.
+func (w *world) body(r *rand.Rand, number int) string {
+	text := canary
+	for range r.IntN(20) {
+		text += " " + canary
+	}
+	if !w.calm && r.Float64() < w.mood.large {
+		w.hist.count(bodies)
+		text += string(make1MiB(900_000))
+	}
+	if !w.calm && r.Float64() < w.mood.undecodable {
+		w.hist.count(bodies)
+		w.bad[number] = true
+		return fmt.Sprintf(`{"Number":%q,"Text":"%s"}`, canary, text)
+	}
+	return fmt.Sprintf(`{"Number":%d,"Text":"%s"}`, number, text)
+}
+
+func make1MiB(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = 'x'
+	}
+	return b
+}
+
+// note writes a sent message down.
+func (w *world) note(id string, number int, in *sqs.SendMessageBatchInput) {
+	e := event{kind: sent, message: id, number: number + 1}
+	for i := range in.Entries {
+		if *in.Entries[i].Id == strconv.Itoa(number) && in.Entries[i].MessageGroupId != nil {
+			e.group = *in.Entries[i].MessageGroupId
+		}
+	}
+	w.mu.Lock()
+	w.numbers[id] = number
+	for len(w.ids) <= number {
+		w.ids = append(w.ids, "")
+	}
+	w.ids[number] = id
+	w.mu.Unlock()
+	w.hist.add(e)
+}
+
+// observe writes down what happens in SQS.
+func (w *world) observe(e sqstest.Event) {
+	kinds := map[sqstest.EventKind]kind{
+		sqstest.Delivered: delivered, sqstest.Deleted: deleted, sqstest.LeaseChanged: changed,
+		sqstest.DeadLettered: buried, sqstest.Arrived: arrived,
+	}
+	k, told := kinds[e.Kind]
+	if !told {
+		return
+	}
+	own := event{kind: k, message: e.MessageID, handle: e.ReceiptHandle, count: e.ReceiveCount, group: e.GroupID}
+	if !e.Until.IsZero() {
+		own.until = e.Until.Sub(w.hist.began)
+	}
+	w.hist.add(own)
+}
