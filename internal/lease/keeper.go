@@ -92,7 +92,7 @@ func (k *Keeper[T]) Add(sent, arrived time.Time, receipts ...Receipt[T]) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, r := range receipts {
-		r.Lease.cause = nil
+		r.Lease.halted = false
 		k.begin(r.Lease, r.Handle, s, a)
 	}
 	k.nudge()
@@ -105,9 +105,6 @@ func (k *Keeper[T]) Adopt(l *Lease[T], handle string, sent, arrived time.Time) {
 	s, a := k.instant(sent), k.instant(arrived)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if l.cause != ErrHalted { //nolint:errorlint // our own field, never wrapped
-		l.cause = nil
-	}
 	k.begin(l, handle, s, a)
 	k.nudge()
 }
@@ -116,10 +113,10 @@ func (k *Keeper[T]) Adopt(l *Lease[T], handle string, sent, arrived time.Time) {
 func (k *Keeper[T]) begin(l *Lease[T], handle string, sent, arrived instant) {
 	v := k.cfg.Timeout
 	l.turn++
-	l.handle, l.tries, l.failure = handle, 0, nil
+	l.handle, l.tries, l.failure, l.cause = handle, 0, nil, nil
 	l.deadline, l.limit = sent+v, sent+maxHeld-maxCall
 	l.due = never
-	if l.cause == nil {
+	if !l.halted {
 		l.due = min(arrived+v/2, max(arrived, sent+v*4/5))
 	}
 	k.due.remove(l)
@@ -198,19 +195,19 @@ func (k *Keeper[T]) retire(l *Lease[T], then func()) bool {
 }
 
 // Halt stops the renewals of l, of which one may still be in flight and count. At its deadline it is reported lost, with
-// [ErrHalted]. It does nothing if l is not kept or its end is certain already.
+// [ErrHalted]. It holds for later deliveries that l may [Keeper.Adopt], even if l is lost at the time.
 func (k *Keeper[T]) Halt(l *Lease[T]) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if l.slot == 0 || l.cause != nil {
-		return
+	l.halted = true
+	if l.slot > 0 {
+		k.runOut(l)
 	}
-	k.giveUp(l, ErrHalted)
 }
 
-// giveUp lets l run out for the given cause.
-func (k *Keeper[T]) giveUp(l *Lease[T], cause error) {
-	l.cause, l.due = cause, never
+// runOut lets l, which is kept, live to its deadline without further renewals.
+func (k *Keeper[T]) runOut(l *Lease[T]) {
+	l.due = never
 	k.due.remove(l)
 	k.heap.fix(l)
 }

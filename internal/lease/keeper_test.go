@@ -649,6 +649,28 @@ func TestHaltLetsTheBeatInFlightCount(t *testing.T) {
 	})
 }
 
+func TestHaltOutlivesALostReceipt(t *testing.T) {
+	for _, when := range []time.Duration{16 * time.Second, 20 * time.Second} { // before and after the loss
+		tell(t, func(t *testing.T, s *story) {
+			s.renew(func(ctx context.Context, entries []renewal) []error {
+				time.Sleep(3 * time.Second)
+				return always(lease.ErrGone)(ctx, entries)
+			})
+			l := s.receive(1, 1)[0]
+			s.until(when)
+			s.Halt(l)
+			s.until(25 * time.Second)
+			s.Adopt(l, "newer", time.Now(), time.Now())
+			s.until(2 * time.Minute)
+			require.Equal(t, seconds(15), s.times(1))
+			require.Equal(t, []loss{
+				{18 * time.Second, []int{1}, lease.ErrGone},
+				{55 * time.Second, []int{1}, lease.ErrHalted},
+			}, s.losses())
+		})
+	}
+}
+
 func TestRemovedDuringACallIsForgotten(t *testing.T) {
 	for _, answer := range []error{nil, errQueue, lease.ErrGone} {
 		tell(t, func(t *testing.T, s *story) {

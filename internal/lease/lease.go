@@ -45,7 +45,7 @@ type Lease[T any] struct {
 	limit    instant // no renewal may ask for longer
 	due      instant // when to renew; never while queued, in flight, or not to be renewed
 	patience instant // when queued: how long it may wait for others to fill its call
-	cause    error   // why it is not renewed any more; nil while it is
+	cause    error   // ErrGone or ErrLimit when it cannot be renewed any more, else nil
 	failure  error   // of the last renewal; nil once one is confirmed
 	then     func()  // waits for flying to be 0; see Retire
 
@@ -54,6 +54,7 @@ type Lease[T any] struct {
 	tries  uint32 // failed renewals in a row
 	flying int32  // renewals in flight, of earlier turns too
 
+	halted     bool // its owner wants no more renewals, of this and later turns
 	queued     bool
 	prev, next *Lease[T] // in the keeper's queue
 }

@@ -162,7 +162,7 @@ func (w *world) adopt() {
 func (w *world) halt() {
 	if m := w.pick(); m != nil {
 		w.mu.Lock()
-		m.halted = m.halted || m.kept
+		m.halted = true
 		w.mu.Unlock()
 		w.keeper.Halt(&m.Lease)
 	}

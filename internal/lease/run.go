@@ -97,18 +97,21 @@ func (k *Keeper[T]) round() round[T] {
 // lose ends l at its deadline.
 func (k *Keeper[T]) lose(l *Lease[T]) loss[T] {
 	k.drop(l)
-	cause := l.cause
-	if cause == nil {
-		cause = ErrExpired
+	switch {
+	case l.cause != nil:
+		return loss[T]{l, l.cause, l.failure}
+	case l.halted:
+		return loss[T]{l, ErrHalted, l.failure}
 	}
-	return loss[T]{l, cause, l.failure}
+	return loss[T]{l, ErrExpired, l.failure}
 }
 
 // enqueue puts l, which is due, into the queue. A first try can wait for a tenth of the timeout for its call to fill, or
 // less if the time to its deadline is short; a retry cannot.
 func (k *Keeper[T]) enqueue(l *Lease[T], now instant) {
 	if l.ask(now, k.cfg.Timeout) == 0 {
-		k.giveUp(l, ErrLimit)
+		l.cause = ErrLimit
+		k.runOut(l)
 		return
 	}
 	l.patience = l.due
@@ -127,7 +130,8 @@ func (k *Keeper[T]) load(now instant) *call[T] {
 		l := k.due.head
 		timeout := l.ask(now, k.cfg.Timeout)
 		if timeout == 0 { // the limit came near while it waited
-			k.giveUp(l, ErrLimit)
+			l.cause = ErrLimit
+			k.runOut(l)
 			continue
 		}
 		k.due.remove(l)
@@ -212,7 +216,7 @@ func (k *Keeper[T]) apply(l *Lease[T], c *call[T], i int, now instant) {
 		l.failure = r.err
 		l.due = now + k.backoff(l, now, c.jitter)
 	}
-	if l.cause != nil {
+	if l.cause != nil || l.halted {
 		l.due = never
 	}
 }
