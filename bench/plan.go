@@ -72,7 +72,6 @@ type Pace struct {
 	Window time.Duration
 	Slow   time.Duration // of a trickle
 	Idle   time.Duration
-	Some   bool // only the cells at the corners
 }
 
 var (
@@ -183,7 +182,7 @@ func (p Pace) profiles(names []string) [][]Job {
 	var plan [][]Job
 	for _, peer := range names {
 		job := p.steady(sectionProfile, cells()[0], peer, 0, 0)
-		job.Spec.Window = 2*time.Second + p.Window
+		job.Spec.Window = 4 * p.Window // a profile needs samples
 		job.Spec.Profile = peer + ".pprof"
 		plan = append(plan, []Job{job})
 	}

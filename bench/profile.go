@@ -19,10 +19,10 @@ type kind struct {
 // kinds are looked for from the innermost function outwards; the first function that one of them
 // claims decides, so that an allocation is counted for whoever makes it.
 var kinds = []kind{
-	{"kernel: reading and writing sockets", []string{"syscall.", "internal/runtime/syscall."}},
+	{"kernel", []string{"syscall.", "internal/runtime/syscall"}},
 	{"signing", []string{"github.com/aws/aws-sdk-go-v2/aws/signer", "github.com/aws/aws-sdk-go-v2/internal/v4a", "crypto/sha256", "crypto/hmac", "crypto/internal/fips140/sha256", "crypto/internal/fips140/hmac", "github.com/aws/smithy-go/aws-http-auth"}},
 	{"MD5 of bodies", []string{"crypto/md5"}},
-	{"JSON", []string{"encoding/json", "github.com/aws/smithy-go/encoding", "github.com/aws/smithy-go/aws-protocol", "github.com/aws/aws-sdk-go-v2/service/sqs.awsAwsjson10_", "github.com/aws/aws-sdk-go-v2/service/sqs/types.(*", "github.com/aws/aws-sdk-go-v2/aws/protocol"}},
+	{"JSON", []string{"encoding/json", "github.com/aws/smithy-go/encoding", "github.com/aws/smithy-go/transport/http/protocol", "github.com/aws/smithy-go.Read", "github.com/aws/smithy-go.Write", "github.com/aws/aws-sdk-go-v2/service/sqs/types."}},
 	{"net/http", []string{"net/http", "net/textproto", "net.", "internal/poll.", "bufio.", "net/url", "mime"}},
 	{"the SDK's middleware", []string{"github.com/aws/"}},
 	{"sluice", []string{"github.com/sluice-go/sluice.", "github.com/sluice-go/sluice/internal"}},
