@@ -44,9 +44,11 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 				return errors.Join(append(errs, rest(ctx, batch[i:]))...)
 			}
 			if halted.has(m) {
+				errs = append(errs, Failed(m, errUnhandled))
 				continue
 			}
-			if err := guard(func() error { return fn(ctx, m) }); err != nil {
+			err := guard(func() error { return fn(ctx, m) })
+			if err != nil {
 				errs = append(errs, Failed(m, err))
 				halted.add(m)
 			}
@@ -63,6 +65,10 @@ func rest(ctx context.Context, unhandled []*Message) error {
 	}
 	return errors.Join(errs...)
 }
+
+// errUnhandled is the error of a message of a FIFO queue that was not handled
+// because one before it in its group was not settled first.
+var errUnhandled = errors.New("not handled: a message before it in its group failed")
 
 // groups is a set of FIFO message groups. The zero value is empty.
 type groups map[string]bool
@@ -212,6 +218,9 @@ func (r *run) settle(ctx context.Context, c *call) {
 	}
 	took := time.Since(c.began)
 	c.read()
+	if r.lines != nil {
+		c.halt(r.opts.DeadLetterQueueURL != "")
+	}
 	r.onWay.Add(-int64(len(c.batch)))
 	if r.lines == nil {
 		r.carryOut(ctx, c)
@@ -259,6 +268,28 @@ func (c *call) read() {
 	}
 }
 
+// halt makes what came behind a failed message in its group unhandled, whatever the
+// handler said of it: it is handled again when the failed one is settled.
+func (c *call) halt(buries bool) {
+	for group, begin := range byGroup(c.batch) {
+		halted := false
+		for i := range group {
+			o := &c.outcomes[begin+i]
+			if halted {
+				*o = outcome{err: errUnhandled}
+				continue
+			}
+			halted = o.failed(buries)
+		}
+	}
+}
+
+// failed tells whether the message must be handled again. buries tells whether
+// there is a dead-letter queue.
+func (o *outcome) failed(buries bool) bool {
+	return o.err != nil && o.kind != discard && (o.kind != deadLetter || !buries)
+}
+
 // refuse deals with a message that failed.
 func (r *run) refuse(ctx context.Context, c *call, h *held, o outcome, linger time.Duration) {
 	switch {
@@ -301,13 +332,16 @@ func (r *run) linger() time.Duration {
 // told counts a call of the handler and tells the hooks of it.
 func (r *run) told(c *call, took time.Duration) {
 	t := &r.c.tally
-	failed := 0
+	failed, succeeded := 0, 0
 	for _, o := range c.outcomes {
-		if o.err != nil {
+		switch {
+		case o.err == nil:
+			succeeded++
+		case !errors.Is(o.err, errUnhandled): // asks code of the user's, but read has asked it before
 			failed++
 		}
 	}
-	t.Succeeded.Add(int64(len(c.batch) - failed))
+	t.Succeeded.Add(int64(succeeded))
 	t.Failed.Add(int64(failed))
 	if p := c.panicked; p != nil {
 		t.Panics.Add(1)
@@ -352,13 +386,13 @@ func (r *run) judge(c *call) {
 				r.yield(h.GroupID, group[i+1:], 0)
 				break
 			}
-			if o.err != nil && o.kind == deadLetter && r.opts.DeadLetterQueueURL != "" {
-				r.settler.Bury(&h.lease, o.err, r.retryDelay(h, o))
-				continue
-			}
-			if o.err != nil && o.kind != discard {
+			if o.failed(r.opts.DeadLetterQueueURL != "") {
 				r.stopGroup(c, group[i:], o)
 				break
+			}
+			if o.err != nil && o.kind == deadLetter {
+				r.settler.Bury(&h.lease, o.err, r.retryDelay(h, o))
+				continue
 			}
 			deletes = append(deletes, &h.lease)
 		}
@@ -374,8 +408,13 @@ func (r *run) judge(c *call) {
 // others came behind it and count as not handled.
 func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	head, now := hs[0], time.Now()
-	if o.kind == retry && errors.Is(c.cause, ErrShutdown) {
+	unhandled := o.err == errUnhandled //nolint:errorlint // ours, never wrapped
+	if r.over || (o.kind == retry && errors.Is(c.cause, ErrShutdown)) {
 		r.yield(head.GroupID, hs, 0)
+		return
+	}
+	if unhandled { // and what stands before it is being settled
+		r.retake(head.GroupID, hs, time.Time{})
 		return
 	}
 	delay := r.retryDelay(head, o)

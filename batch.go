@@ -31,6 +31,7 @@ func BatchJSON[T any](fn func(ctx context.Context, batch []Item[T]) error) Handl
 		items := make([]Item[T], 0, len(batch))
 		for _, m := range batch {
 			if halted.has(m) {
+				errs = append(errs, Failed(m, errUnhandled))
 				continue
 			}
 			v, err := decode[T](m)

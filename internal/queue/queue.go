@@ -5,8 +5,8 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -111,7 +111,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 		for _, ok := range out.Successful {
 			confirm(errs, ok.Id)
 		}
-		refuse(errs, out.Failed)
+		refuse(errs, out.Failed, func(i int) string { return handles[i] })
 	}
 	q.observe(Call{Op: OpDelete, Entries: len(handles), Failed: failed(errs), Took: time.Since(began), Err: err})
 	return errs
@@ -135,7 +135,7 @@ func (q *Queue) Change(ctx context.Context, changes []Change) []error {
 		for _, ok := range out.Successful {
 			confirm(errs, ok.Id)
 		}
-		refuse(errs, out.Failed)
+		refuse(errs, out.Failed, func(i int) string { return changes[i].Handle })
 	}
 	q.observe(Call{Op: OpChange, Entries: len(changes), Failed: failed(errs), Took: time.Since(began), Err: err})
 	return errs
@@ -171,13 +171,11 @@ var entryIDs = [...]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 func entryID(i int) *string { return &entryIDs[i] }
 
 // An entryError is what SQS said of one entry of a call that succeeded as a whole.
-type entryError struct{ types.BatchResultErrorEntry }
+type entryError struct{ code, message string }
 
-func (e *entryError) Error() string {
-	return fmt.Sprintf("%s: %s", e.ErrorCode(), aws.ToString(e.Message))
-}
+func (e *entryError) Error() string { return e.code + ": " + e.message }
 
-func (e *entryError) ErrorCode() string { return aws.ToString(e.Code) }
+func (e *entryError) ErrorCode() string { return e.code }
 
 // errUnanswered stands for an entry that the answer does not mention.
 var errUnanswered = errors.New("the answer says nothing of this entry")
@@ -199,10 +197,13 @@ func confirm(errs []error, id *string) {
 	}
 }
 
-func refuse(errs []error, failed []types.BatchResultErrorEntry) {
+// refuse notes what SQS refused. Its texts name the receipt handle, with which
+// anybody could delete the message: that stays out of errors, which are logged.
+func refuse(errs []error, failed []types.BatchResultErrorEntry, handle func(i int) string) {
 	for _, f := range failed {
 		if i, ok := position(errs, f.Id); ok {
-			errs[i] = &entryError{f}
+			message := strings.ReplaceAll(aws.ToString(f.Message), handle(i), "…")
+			errs[i] = &entryError{code: aws.ToString(f.Code), message: message}
 		}
 	}
 }
