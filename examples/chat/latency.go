@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -36,7 +37,7 @@ func (l *latency) String() string {
 	}
 	slices.Sort(sorted)
 	quantile := func(q float64) time.Duration {
-		return sorted[int(q*float64(len(sorted)-1)+0.5)].Round(10 * time.Microsecond)
+		return sorted[int(math.Ceil(q*float64(len(sorted))))-1].Round(10 * time.Microsecond)
 	}
 	return fmt.Sprintf("%d messages, median %v, 99th percentile %v", len(sorted), quantile(0.5), quantile(0.99))
 }

@@ -147,6 +147,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 type app struct {
 	server *server
 	relay  *relay
+	pusher *pusher
 	push   func(ctx context.Context) error
 	log    *slog.Logger
 }
@@ -162,6 +163,7 @@ func newApp(s *store, q queue, log *slog.Logger) (*app, error) {
 	return &app{
 		server: &server{store: s, hub: hub, sent: relay.wake, log: log},
 		relay:  relay,
+		pusher: pusher,
 		push:   func(ctx context.Context) error { return consumer.Run(ctx, pusher.handler()) },
 		log:    log,
 	}, nil

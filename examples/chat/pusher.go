@@ -19,14 +19,16 @@ type pusher struct {
 // consumer returns a Consumer that hands over each event as soon as it arrives.
 // The queue is a FIFO queue: of one conversation it hands over one event at a time,
 // in order, and one that failed again before the next; conversations go on beside
-// each other.
+// each other. Deletes do not wait to share a call, since the queue keeps what comes
+// next in a conversation until then.
 func (p *pusher) consumer(client sluice.Client, queueURL string, poll time.Duration) (*sluice.Consumer, error) {
 	return sluice.New(client, queueURL, sluice.Options{
-		BatchSize:   1,
-		Concurrency: 50,
-		PollTime:    poll,
-		RetryDelay:  retryDelay,
-		Logger:      p.log,
+		BatchSize:    1,
+		Concurrency:  50,
+		PollTime:     poll,
+		RetryDelay:   retryDelay,
+		DeleteLinger: -1,
+		Logger:       p.log,
 	})
 }
 
