@@ -56,11 +56,12 @@ func chart(all Results) []byte {
 
 // panel draws one cell with its upper left corner at x, y.
 func panel(b *bytes.Buffer, all Results, c Cell, peers []string, x, y int) {
+	most := 1.0
 	rates := make([]float64, len(peers))
 	for i, peer := range peers {
 		rates[i] = all.of(sectionCells, c.String(), peer, (*Record).rate).median()
+		most = max(most, rates[i])
 	}
-	most := max(1, slices.Max(append(rates, 1)))
 	fmt.Fprintf(b, `<text class="head" x="%d" y="%d">%s</text>`+"\n", x, y+20, c.title())
 	for i, peer := range peers {
 		top := y + panelHead + i*barHeight

@@ -25,6 +25,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluice-go/sluice/bench/child"
 	"github.com/sluice-go/sluice/bench/server"
 )
 
@@ -40,8 +41,8 @@ func main() {
 
 // start is this program in the part that its environment gives it.
 func start(ctx context.Context) error {
-	if spec := os.Getenv(specVariable); spec != "" {
-		return consume(spec)
+	if spec := os.Getenv(child.Variable); spec != "" {
+		return child.Run(spec, peers)
 	}
 	if os.Getenv(serverVariable) != "" {
 		return serve(ctx)
@@ -137,7 +138,12 @@ func runs(ctx context.Context, c config, j *journal) error {
 	}
 	defer stop()
 	l := &lab{control: control, folder: c.out, node: filepath.Join(c.home, "node")}
-	plan := only(c.pace.plan([]string{"sluice", "expert"}, names(ctx, l.node)), c.only)
+	clean, err := l.buildGoCloud(ctx, c.home)
+	if err != nil {
+		return err
+	}
+	defer clean()
+	plan := only(c.pace.plan([]string{"sluice", "expert", "expert-attributes"}, names(ctx, l.node)), c.only)
 	var wrong []error
 	began := time.Now()
 	for i, group := range plan {
@@ -168,12 +174,32 @@ func runs(ctx context.Context, c config, j *journal) error {
 	return nil
 }
 
-// nodePeer is the peer in JavaScript.
-const nodePeer = "sqs-consumer"
+// The peers that have programs of their own.
+const (
+	nodePeer    = "sqs-consumer"
+	goCloudPeer = "go-cloud"
+)
+
+// buildGoCloud makes the program of the peer go-cloud, until clean is called.
+func (l *lab) buildGoCloud(ctx context.Context, home string) (clean func(), err error) {
+	folder, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	clean = func() { _ = os.RemoveAll(folder) }
+	l.gocloud = filepath.Join(folder, "gocloud")
+	build := exec.CommandContext(ctx, "go", "build", "-o", l.gocloud, "./gocloud")
+	build.Dir = home
+	if out, err := build.CombinedOutput(); err != nil {
+		clean()
+		return nil, fmt.Errorf("building go-cloud's consumer: %w: %s", err, last(string(out), 400))
+	}
+	return clean, nil
+}
 
 // names are the peers that can be had here.
 func names(ctx context.Context, node string) []string {
-	list := []string{"sluice", "expert", "go-cloud", "article"}
+	list := []string{"sluice", "expert", goCloudPeer, "article"}
 	if err := installNode(ctx, node); err != nil {
 		fmt.Fprintf(os.Stderr, "\n!!! %s is SKIPPED: %v\n\n", nodePeer, err)
 		return list

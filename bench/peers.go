@@ -2,50 +2,27 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"strconv"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"gocloud.dev/pubsub"
-	"gocloud.dev/pubsub/awssnssqs"
 
 	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/bench/child"
 )
 
-// A peer consumes until the process ends.
-type peer func(ctx context.Context, client *sqs.Client, spec *Spec, w *work) error
-
-// peers in Go, by name. The one in JavaScript is in the folder node.
-var peers = map[string]peer{
-	"sluice":       consumeSluice,
-	"article":      consumeArticle,
-	"expert":       consumeExpert,
-	"expert-inner": consumeExpertInner,
-	"go-cloud":     consumeGoCloud,
+// peers that are hand-written loops, and sluice. The others have programs of their own, in the
+// folders gocloud and node: what they bring along must not count as memory of these.
+var peers = map[string]child.Peer{
+	"sluice":            consumeSluice,
+	"article":           consumeArticle,
+	"expert":            consumeExpert,
+	"expert-inner":      consumeExpertInner,
+	"expert-attributes": consumeExpertAttributes,
 }
 
-// newClient returns the client that all peers in Go share: the SDK's own, with idle connections
-// for as many calls as a peer makes at once, since with the SDK's ten it would be reconnecting
-// that is compared. All else is stock, retries included.
-func newClient(endpoint string) *sqs.Client {
-	cfg := aws.Config{
-		Region:       "us-east-1",
-		Credentials:  credentials.NewStaticCredentialsProvider("bench", "bench", ""),
-		BaseEndpoint: &endpoint,
-		HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 1024
-		}),
-	}
-	return sqs.NewFromConfig(cfg)
-}
-
-func consumeSluice(ctx context.Context, client *sqs.Client, spec *Spec, w *work) error {
+func consumeSluice(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
 	c, err := sluice.New(client, spec.QueueURL, sluice.Options{
 		BatchSize: spec.Batch, Concurrency: spec.Handlers, DeleteLinger: spec.Linger,
 	})
@@ -54,23 +31,23 @@ func consumeSluice(ctx context.Context, client *sqs.Client, spec *Spec, w *work)
 	}
 	return c.Run(ctx, func(_ context.Context, batch []*sluice.Message) error {
 		if len(batch) == 1 {
-			w.do(batch[0].Body)
+			w.Do(batch[0].Body)
 			return nil
 		}
 		bodies := make([]string, len(batch))
 		for i, m := range batch {
 			bodies[i] = m.Body
 		}
-		w.do(bodies...)
+		w.Do(bodies...)
 		return nil
 	})
 }
 
 const longestPoll = 20 // seconds
 
-func receive(ctx context.Context, client *sqs.Client, url string) ([]types.Message, error) {
+func receive(ctx context.Context, client *sqs.Client, url string, attributes ...types.MessageSystemAttributeName) ([]types.Message, error) {
 	out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: longestPoll,
+		QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: longestPoll, MessageSystemAttributeNames: attributes,
 	})
 	if err != nil {
 		return nil, err
@@ -79,14 +56,14 @@ func receive(ctx context.Context, client *sqs.Client, url string) ([]types.Messa
 }
 
 // consumeArticle is the loop of every article about SQS: receive, handle one by one, delete one by one.
-func consumeArticle(ctx context.Context, client *sqs.Client, spec *Spec, w *work) error {
+func consumeArticle(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
 	for ctx.Err() == nil {
 		messages, err := receive(ctx, client, spec.QueueURL)
 		if err != nil {
 			continue // the SDK has waited and tried again
 		}
 		for _, m := range messages {
-			w.do(*m.Body)
+			w.Do(*m.Body)
 			_, _ = client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &spec.QueueURL, ReceiptHandle: m.ReceiptHandle})
 		}
 	}
@@ -95,31 +72,42 @@ func consumeArticle(ctx context.Context, client *sqs.Client, spec *Spec, w *work
 
 // consumeExpert is what somebody writes who knows the bill: as many receivers as handlers, and
 // each receives ten, handles them one after the other, and deletes them in one call.
-func consumeExpert(ctx context.Context, client *sqs.Client, spec *Spec, w *work) error {
-	return expert(ctx, client, spec, spec.Handlers, func(messages []types.Message) {
+func consumeExpert(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
+	return expert(ctx, client, spec, spec.Handlers, oneByOne(w))
+}
+
+// consumeExpertAttributes also asks for the attributes that sluice gives its handlers: receive
+// count, time of sending, and group.
+func consumeExpertAttributes(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
+	return expert(ctx, client, spec, spec.Handlers, oneByOne(w), types.MessageSystemAttributeNameApproximateReceiveCount,
+		types.MessageSystemAttributeNameSentTimestamp, types.MessageSystemAttributeNameMessageGroupId)
+}
+
+func oneByOne(w *child.Work) func([]types.Message) {
+	return func(messages []types.Message) {
 		for _, m := range messages {
-			w.do(*m.Body)
+			w.Do(*m.Body)
 		}
-	})
+	}
 }
 
 // consumeExpertInner handles the ten of a batch at once, and so has a tenth of the receivers.
-func consumeExpertInner(ctx context.Context, client *sqs.Client, spec *Spec, w *work) error {
+func consumeExpertInner(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
 	return expert(ctx, client, spec, (spec.Handlers+9)/10, func(messages []types.Message) {
 		var wg sync.WaitGroup
 		for _, m := range messages {
-			wg.Go(func() { w.do(*m.Body) })
+			wg.Go(func() { w.Do(*m.Body) })
 		}
 		wg.Wait()
 	})
 }
 
-func expert(ctx context.Context, client *sqs.Client, spec *Spec, receivers int, handle func([]types.Message)) error {
+func expert(ctx context.Context, client *sqs.Client, spec *child.Spec, receivers int, handle func([]types.Message), attributes ...types.MessageSystemAttributeName) error {
 	var wg sync.WaitGroup
 	for range receivers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				messages, err := receive(ctx, client, spec.QueueURL)
+				messages, err := receive(ctx, client, spec.QueueURL, attributes...)
 				if err != nil || len(messages) == 0 {
 					continue
 				}
@@ -139,27 +127,4 @@ func deleteAll(ctx context.Context, client *sqs.Client, url string, messages []t
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: &id, ReceiptHandle: m.ReceiptHandle}
 	}
 	_, _ = client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: entries})
-}
-
-// consumeGoCloud is go-cloud's portable subscription with its own defaults.
-func consumeGoCloud(ctx context.Context, client *sqs.Client, spec *Spec, w *work) error {
-	sub := awssnssqs.OpenSubscription(ctx, client, spec.QueueURL, &awssnssqs.SubscriptionOptions{})
-	var wg sync.WaitGroup
-	errs := make(chan error, spec.Handlers)
-	for range spec.Handlers {
-		wg.Go(func() { errs <- receiveGoCloud(ctx, sub, w) })
-	}
-	wg.Wait()
-	return fmt.Errorf("go-cloud: %w", <-errs)
-}
-
-func receiveGoCloud(ctx context.Context, sub *pubsub.Subscription, w *work) error {
-	for {
-		m, err := sub.Receive(ctx)
-		if err != nil {
-			return err
-		}
-		w.do(string(m.Body))
-		m.Ack()
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-go/sluice/bench/child"
 	"github.com/sluice-go/sluice/bench/server"
 )
 
@@ -34,7 +35,7 @@ var latencies = []time.Duration{time.Millisecond, 8 * time.Millisecond, 20 * tim
 
 // cells are those of the main table, by rows of one latency.
 func cells() []Cell {
-	var list []Cell
+	list := make([]Cell, 0, 3*len(latencies))
 	for _, l := range latencies {
 		list = append(list, Cell{l, 0, 16}, Cell{l, 5 * time.Millisecond, 64}, Cell{l, 50 * time.Millisecond, 256})
 	}
@@ -54,12 +55,12 @@ const (
 
 // A Job is one run of one consumer.
 type Job struct {
-	Section string
-	Cell    string
-	Peer    string // as the tables call it
-	Round   int
-	Setup   server.Setup
-	Spec    Spec
+	Section string       `json:"section"`
+	Cell    string       `json:"cell"`
+	Peer    string       `json:"peer"` // as the tables call it
+	Round   int          `json:"round"`
+	Setup   server.Setup `json:"setup"`
+	Spec    child.Spec   `json:"spec"`
 }
 
 // Key names a job among those of all runs of the command.
@@ -70,13 +71,20 @@ type Pace struct {
 	Rounds int
 	Warm   time.Duration
 	Window time.Duration
+	Faults time.Duration // at least 2 s: the outage is the second of them
 	Slow   time.Duration // of a trickle
 	Idle   time.Duration
 }
 
 var (
-	fullPace  = Pace{Rounds: 3, Warm: 700 * time.Millisecond, Window: 2 * time.Second, Slow: 12 * time.Second, Idle: 40 * time.Second}
-	quickPace = Pace{Rounds: 1, Warm: 500 * time.Millisecond, Window: time.Second, Slow: 6 * time.Second, Idle: 20 * time.Second}
+	fullPace = Pace{
+		Rounds: 3, Warm: 700 * time.Millisecond, Window: 2 * time.Second,
+		Faults: 4 * time.Second, Slow: 10 * time.Second, Idle: 40 * time.Second,
+	}
+	quickPace = Pace{
+		Rounds: 1, Warm: 400 * time.Millisecond, Window: 700 * time.Millisecond,
+		Faults: 3 * time.Second, Slow: 3 * time.Second, Idle: 20 * time.Second,
+	}
 )
 
 // Jobs of all sections, in groups: those of a group run at the same time, since they cost next to nothing.
@@ -99,7 +107,7 @@ func (p Pace) plan(goPeers, all []string) [][]Job {
 
 // busy is one round of the main table and of sluice's batches. Peers take turns at being first.
 func (p Pace) busy(round int, names []string) [][]Job {
-	var plan [][]Job
+	plan := make([][]Job, 0, 9*(len(names)+3))
 	for _, cell := range cells() {
 		for i := range names {
 			plan = append(plan, []Job{p.steady(sectionCells, cell, names[(i+round)%len(names)], 0, round)})
@@ -113,7 +121,7 @@ func (p Pace) busy(round int, names []string) [][]Job {
 
 // steady is a run with as many messages as it can take.
 func (p Pace) steady(section string, cell Cell, peer string, batch, round int) Job {
-	spec := Spec{Peer: peer, Handlers: cell.C, Handling: cell.H, Batch: batch, Warm: p.Warm, Window: p.Window}
+	spec := child.Spec{Peer: peer, Handlers: cell.C, Handling: cell.H, Batch: batch, Warm: p.Warm, Window: p.Window}
 	if batch > 0 {
 		spec.Handlers = max(1, cell.C/batch) // as many messages are handled at once, if a call takes so many
 		peer = fmt.Sprintf("batches of %d", batch)
@@ -129,12 +137,12 @@ var faultCell = Cell{8 * time.Millisecond, 0, 16}
 
 // faults is one round of runs with faults and without.
 func (p Pace) faults(round int) [][]Job {
-	var plan [][]Job
+	plan := make([][]Job, 0, 8)
 	for _, fault := range []string{"", server.Errors, server.Throttle, server.Outage} {
 		for _, peer := range []string{"sluice", "expert"} {
 			job := p.steady(sectionFaults, faultCell, peer, 0, round)
 			job.Cell, job.Setup.Fault = "no fault", fault
-			job.Spec.Window = 3*time.Second + p.Window
+			job.Spec.Window = p.Faults
 			if fault != "" {
 				job.Cell = fault
 			}
@@ -151,18 +159,18 @@ func (p Pace) trickle(l time.Duration, peer string) Job {
 	return Job{
 		Section: sectionTrickle, Cell: fmt.Sprintf("L%d", l.Milliseconds()), Peer: peer,
 		Setup: server.Setup{Latency: l, Size: bodySize, Rate: trickleRate},
-		Spec:  Spec{Peer: peer, Handlers: 16, Stamped: true, Warm: p.Warm, Window: p.Slow},
+		Spec:  child.Spec{Peer: peer, Handlers: 16, Stamped: true, Warm: p.Warm, Window: p.Slow},
 	}
 }
 
 // quiet are the runs that do next to nothing, all at once: idle ones, and trickles whose calls are counted.
 func (p Pace) quiet(names []string) []Job {
-	var group []Job
+	group := make([]Job, 0, len(names)+4)
 	for _, peer := range names {
 		group = append(group, Job{
 			Section: sectionIdle, Cell: "idle", Peer: peer,
 			Setup: server.Setup{Latency: faultCell.L, Size: bodySize},
-			Spec:  Spec{Peer: peer, Handlers: 16, Warm: p.Warm, Window: p.Idle},
+			Spec:  child.Spec{Peer: peer, Handlers: 16, Warm: p.Warm, Window: p.Idle},
 		})
 	}
 	for _, rate := range []int{40, 90} {
@@ -170,7 +178,7 @@ func (p Pace) quiet(names []string) []Job {
 			group = append(group, Job{
 				Section: sectionLinger, Cell: fmt.Sprintf("%d/s", rate), Peer: name,
 				Setup: server.Setup{Latency: faultCell.L, Size: bodySize, Rate: float64(rate)},
-				Spec:  Spec{Peer: "sluice", Handlers: 16, Linger: linger, Stamped: true, Warm: p.Warm, Window: p.Idle},
+				Spec:  child.Spec{Peer: "sluice", Handlers: 16, Linger: linger, Stamped: true, Warm: p.Warm, Window: p.Idle},
 			})
 		}
 	}
@@ -179,7 +187,7 @@ func (p Pace) quiet(names []string) []Job {
 
 // profiles are runs of the saturated cell whose CPU profiles are kept.
 func (p Pace) profiles(names []string) [][]Job {
-	var plan [][]Job
+	plan := make([][]Job, 0, len(names))
 	for _, peer := range names {
 		job := p.steady(sectionProfile, cells()[0], peer, 0, 0)
 		job.Spec.Window = 4 * p.Window // a profile needs samples

@@ -40,14 +40,14 @@ func (p *page) shares(folder string, all Results) error {
 	if len(peers) == 0 {
 		return nil
 	}
-	p.line("## Where the processor time goes\n")
-	p.line("Shares of a CPU profile, %s, and microseconds of the same run for each message.\n", cells()[0].title())
+	p.linef("## Where the processor time goes\n")
+	p.linef("Shares of a CPU profile, %s, and microseconds of the same run for each message.\n", cells()[0].title())
 	heads := []string{""}
-	var columns []map[string]float64
+	columns := make([]map[string]float64, 0, len(peers))
 	for _, peer := range peers {
 		share, err := readShares(filepath.Join(folder, peer+".pprof"))
 		if errors.Is(err, os.ErrNotExist) {
-			p.line("The profile of %s is not there any more.\n", peer)
+			p.linef("The profile of %s is not there any more.\n", peer)
 			continue
 		}
 		if err != nil {
@@ -74,7 +74,11 @@ func (p *page) shares(folder string, all Results) error {
 		}
 		rows = append(rows, row)
 	}
-	p.table(heads, rows)
+	allocs := []string{"allocations"}
+	for _, peer := range peers {
+		allocs = append(allocs, fmt.Sprintf("%.1f", all.of(sectionProfile, cells()[0].String(), peer, (*Record).allocs).median()))
+	}
+	p.table(heads, append(rows, allocs))
 	return nil
 }
 
@@ -84,7 +88,7 @@ func readShares(file string) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	prof, err := profile.Parse(f)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)

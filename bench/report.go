@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-go/sluice/bench/server"
 )
@@ -28,16 +29,17 @@ func gather(records []Record) Results {
 
 // of returns a figure of one peer in one cell, once for each round.
 func (all Results) of(section, cell, peer string, figure func(*Record) float64) sample {
-	var s sample
-	for _, r := range all[[3]string{section, cell, peer}] {
-		s = append(s, figure(r))
+	records := all[[3]string{section, cell, peer}]
+	s := make(sample, len(records))
+	for i, r := range records {
+		s[i] = figure(r)
 	}
 	return s
 }
 
 // peers are those that a section has, in the order of the tables.
 func (all Results) peers(section string) []string {
-	order := []string{"article", "expert", "expert-inner", "go-cloud", nodePeer, "sluice", "sluice, linger 200 ms", "batches of 10", "batches of 100", "batches of 1000"}
+	order := []string{"article", "expert", "expert-attributes", "expert-inner", "go-cloud", nodePeer, "sluice", "sluice, linger 200 ms", "batches of 10", "batches of 100", "batches of 1000"}
 	found := map[string]bool{}
 	for key := range all {
 		if key[0] == section {
@@ -49,12 +51,13 @@ func (all Results) peers(section string) []string {
 
 // titles of peers in the tables.
 var titles = map[string]string{
-	"article":      "the article's loop",
-	"expert":       "the expert's loop",
-	"expert-inner": "the expert's loop, ten at once",
-	"go-cloud":     "go-cloud awssnssqs",
-	"sluice":       "**sluice**",
-	"batches of 10": "**sluice**, batches of 10", "batches of 100": "**sluice**, batches of 100", "batches of 1000": "**sluice**, batches of 1,000",
+	"article":           "the article's loop",
+	"expert":            "the expert's loop",
+	"expert-inner":      "the expert's loop, ten at once",
+	"expert-attributes": "the expert's loop, asking for sluice's attributes",
+	"go-cloud":          "go-cloud awssnssqs",
+	"sluice":            "**sluice**",
+	"batches of 10":     "**sluice**, batches of 10", "batches of 100": "**sluice**, batches of 100", "batches of 1000": "**sluice**, batches of 1,000",
 }
 
 func title(peer string) string {
@@ -67,16 +70,16 @@ func title(peer string) string {
 // A page is a Markdown document in the making.
 type page struct{ bytes.Buffer }
 
-func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
+func (p *page) linef(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
 
 // table writes a table whose first column is text and whose others are figures.
 func (p *page) table(heads []string, rows [][]string) {
-	p.line("| %s |", strings.Join(heads, " | "))
-	p.line("|%s", " --- |"+strings.Repeat(" ---: |", len(heads)-1))
+	p.linef("| %s |", strings.Join(heads, " | "))
+	p.linef("|%s", " --- |"+strings.Repeat(" ---: |", len(heads)-1))
 	for _, row := range rows {
-		p.line("| %s |", strings.Join(row, " | "))
+		p.linef("| %s |", strings.Join(row, " | "))
 	}
-	p.line("")
+	p.linef("")
 }
 
 // report writes all that the results tell to a folder, and the targets to the terminal too.
@@ -86,9 +89,9 @@ func report(folder string, records []Record) error {
 	}
 	all := gather(records)
 	var p page
-	p.line("# Results\n")
-	p.line("Made by `go run ./bench` on %d cores with %s; `runs.jsonl` has the raw figures, [the page above](../README.md) says what they mean.\n", runtime.NumCPU(), runtime.Version())
-	p.line("![messages a second of each consumer](throughput.svg)\n")
+	p.linef("# Results\n")
+	p.linef("Made by `go run ./bench` on %d cores with %s; `runs.jsonl` has the raw figures, [the page above](../README.md) says what they mean.\n", runtime.NumCPU(), runtime.Version())
+	p.linef("![messages a second of each consumer](throughput.svg)\n")
 	verdicts := targets(all)
 	p.targets(verdicts)
 	p.throughput(all)
@@ -115,8 +118,8 @@ func report(folder string, records []Record) error {
 
 // throughput writes the main table, for each latency.
 func (p *page) throughput(all Results) {
-	p.line("## Throughput\n")
-	p.line("Messages a second · API calls for each · microseconds of the consumer's processor time for each. L and H in ms; medians of the rounds, ± half their range.\n")
+	p.linef("## Throughput\n")
+	p.linef("Messages a second · API calls for each · microseconds of the consumer's processor time for each. L and H in ms; medians of the rounds, ± half their range.\n")
 	for _, l := range latencies {
 		heads, of := []string{""}, []Cell{}
 		for _, c := range cells() {
@@ -127,15 +130,21 @@ func (p *page) throughput(all Results) {
 		var rows [][]string
 		for _, section := range []string{sectionCells, sectionBatches} {
 			for _, peer := range all.peers(section) {
-				row := []string{title(peer)}
-				for _, c := range of {
-					row = append(row, all.three(section, c.String(), peer))
-				}
-				rows = append(rows, row)
+				rows = append(rows, row(title(peer), of, func(c Cell) string { return all.three(section, c.String(), peer) }))
 			}
 		}
 		p.table(heads, rows)
 	}
+}
+
+// row is a row of a table: its first field, and one for each of the others.
+func row[T any](first string, others []T, field func(T) string) []string {
+	fields := make([]string, 1, 1+len(others))
+	fields[0] = first
+	for _, o := range others {
+		fields = append(fields, field(o))
+	}
+	return fields
 }
 
 // three is a field of the main table.
@@ -167,14 +176,14 @@ func thousands(v float64) string {
 
 // details writes what else was counted in the runs of the main table.
 func (p *page) details(all Results) {
-	p.line("## Details\n")
-	p.line("Held: from receive to delete, as the server sees it. Again: deliveries beyond a message's first. Peaks are of the window, connections of the whole run.\n")
+	p.linef("## Details\n")
+	p.linef("Held: from receive to delete, as the server sees it. Again: deliveries beyond a message's first. Peaks are of the window, connections of the whole run.\n")
 	heads := []string{
 		"", "receives/msg", "deletes/msg", "other/msg", "allocs/msg", "B/msg", "RSS MB", "peak in flight", "peak receives", "peak deletes",
 		"held p50 ms", "held p99 ms", "again", "connections",
 	}
 	for _, c := range cells() {
-		p.line("### %s\n", c.title())
+		p.linef("### %s\n", c.title())
 		var rows [][]string
 		for _, section := range []string{sectionCells, sectionBatches} {
 			for _, peer := range all.peers(section) {
@@ -223,46 +232,48 @@ func toStart(p float64) func(*Record) float64 {
 
 // trickles writes the latencies at a trickle.
 func (p *page) trickles(all Results) {
-	p.line("## From send to handler, %d messages a second at random intervals\n", trickleRate)
-	p.line("p50 / p99 in ms · API calls for each message\n")
-	heads := []string{""}
-	for _, l := range latencies {
-		heads = append(heads, fmt.Sprintf("L %d", l.Milliseconds()))
-	}
-	var rows [][]string
-	for _, peer := range all.peers(sectionTrickle) {
-		row := []string{title(peer)}
-		for _, l := range latencies {
-			cell := fmt.Sprintf("L%d", l.Milliseconds())
-			calls := all.of(sectionTrickle, cell, peer, func(r *Record) float64 { return r.per(r.calls("")) })
-			row = append(row, fmt.Sprintf("%.1f / %.1f · %.2f", all.of(sectionTrickle, cell, peer, toStart(0.5)).median(), all.of(sectionTrickle, cell, peer, toStart(0.99)).median(), calls.median()))
-		}
-		rows = append(rows, row)
+	p.linef("## From send to handler, %d messages a second at random intervals\n", trickleRate)
+	p.linef("p50 / p99 in ms · API calls for each message\n")
+	heads := row("", latencies, func(l time.Duration) string { return fmt.Sprintf("L %d", l.Milliseconds()) })
+	peers := all.peers(sectionTrickle)
+	rows := make([][]string, len(peers))
+	for i, peer := range peers {
+		rows[i] = row(title(peer), latencies, func(l time.Duration) string {
+			of := func(figure func(*Record) float64) float64 {
+				return all.of(sectionTrickle, fmt.Sprintf("L%d", l.Milliseconds()), peer, figure).median()
+			}
+			return fmt.Sprintf("%.1f / %.1f · %.2f", of(toStart(0.5)), of(toStart(0.99)), of(func(r *Record) float64 { return r.per(r.calls("")) }))
+		})
 	}
 	p.table(heads, rows)
 }
 
 // idle writes what little load costs.
 func (p *page) idle(all Results) {
-	p.line("## An idle queue, and a trickle with lingering deletes\n")
-	var rows [][]string
-	for _, peer := range all.peers(sectionIdle) {
-		receives := all.of(sectionIdle, "idle", peer, (*Record).idleReceives)
-		rows = append(rows, []string{title(peer), fmt.Sprintf("%.1f", receives.median())})
+	p.linef("## An idle queue, and a trickle with lingering deletes\n")
+	peers := all.peers(sectionIdle)
+	rows := make([][]string, len(peers))
+	for i, peer := range peers {
+		rows[i] = []string{title(peer), fmt.Sprintf("%.1f", all.of(sectionIdle, "idle", peer, (*Record).idleReceives).median())}
 	}
 	p.table([]string{"idle", "receives in 20 s"}, rows)
-	rows = nil
+	p.lingers(all)
+}
+
+// lingers writes what trickles cost with lingering deletes and without.
+func (p *page) lingers(all Results) {
+	peers := all.peers(sectionLinger)
+	rows := make([][]string, 0, 2*len(peers))
 	for _, cell := range []string{"40/s", "90/s"} {
-		for _, peer := range all.peers(sectionLinger) {
-			row := []string{cell + ", " + title(peer)}
-			for _, figure := range []func(*Record) float64{
+		for _, peer := range peers {
+			figures := []func(*Record) float64{
 				func(r *Record) float64 { return r.per(r.calls("ReceiveMessage")) },
 				func(r *Record) float64 { return r.per(r.deletes()) },
 				toStart(0.5), toStart(0.99),
-			} {
-				row = append(row, fmt.Sprintf("%.2f", all.of(sectionLinger, cell, peer, figure).median()))
 			}
-			rows = append(rows, row)
+			rows = append(rows, row(cell+", "+title(peer), figures, func(f func(*Record) float64) string {
+				return fmt.Sprintf("%.2f", all.of(sectionLinger, cell, peer, f).median())
+			}))
 		}
 	}
 	p.table([]string{"L 8", "receives/msg", "deletes/msg", "to handler p50 ms", "p99 ms"}, rows)
@@ -273,17 +284,15 @@ func (r *Record) idleReceives() float64 { return r.calls("ReceiveMessage") * 20 
 
 // faults writes what faults cost.
 func (p *page) faults(all Results) {
-	p.line("## Faults, %s\n", faultCell.title())
-	p.line("Messages a second, and as a share of the same peer's rate without faults in the same round. The outage is one second of a window of %.0f.\n", (fullPace.Window.Seconds())+3)
-	var rows [][]string
-	for _, peer := range all.peers(sectionFaults) {
-		row := []string{title(peer)}
-		row = append(row, thousands(all.of(sectionFaults, noFault, peer, (*Record).rate).median()))
-		for _, fault := range []string{server.Errors, server.Throttle, server.Outage} {
-			rate := all.of(sectionFaults, fault, peer, (*Record).rate)
-			row = append(row, fmt.Sprintf("%s · %.0f %%", thousands(rate.median()), 100*all.paired(sectionFaults, fault, peer, noFault, peer, (*Record).rate).median()))
-		}
-		rows = append(rows, row)
+	p.linef("## Faults, %s\n", faultCell.title())
+	p.linef("Messages a second, and as a share of the same peer's rate without faults in the same round. The outage is one second of the window of %.0f.\n", fullPace.Faults.Seconds())
+	peers := all.peers(sectionFaults)
+	rows := make([][]string, len(peers))
+	for i, peer := range peers {
+		rows[i] = row(title(peer), []string{noFault, server.Errors, server.Throttle, server.Outage}, func(fault string) string {
+			share := all.paired(sectionFaults, fault, peer, noFault, peer, (*Record).rate)
+			return fmt.Sprintf("%s · %.0f %%", thousands(all.of(sectionFaults, fault, peer, (*Record).rate).median()), 100*share.median())
+		})
 	}
 	p.table([]string{"", "no fault", "2 % HTTP 500", "2 % throttled", "a second's outage"}, rows)
 }

@@ -16,13 +16,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-go/sluice/bench/child"
 	"github.com/sluice-go/sluice/bench/server"
 )
 
 // A Record is one line of the raw results.
 type Record struct {
 	Job
-	Result Result
+	Result child.Result `json:"result"`
 }
 
 // A lab makes runs against one server process.
@@ -30,6 +31,7 @@ type lab struct {
 	control string // URL of the server's control port
 	folder  string // results go there
 	node    string // folder of the peer in JavaScript
+	gocloud string // program of the peer go-cloud
 }
 
 // run makes one run of one consumer.
@@ -55,7 +57,7 @@ func (l *lab) run(ctx context.Context, job Job) (*Record, error) {
 }
 
 // child starts a consumer's process and returns its result.
-func (l *lab) child(ctx context.Context, spec *Spec) (*Result, error) {
+func (l *lab) child(ctx context.Context, spec *child.Spec) (*child.Result, error) {
 	cmd, err := l.command(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -64,23 +66,26 @@ func (l *lab) child(ctx context.Context, spec *Spec) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Env = append(os.Environ(), specVariable+"="+string(text))
+	cmd.Env = append(os.Environ(), child.Variable+"="+string(text))
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, last(complaints.String(), 400))
 	}
-	var result Result
+	var result child.Result
 	if err := json.Unmarshal(out, &result); err != nil {
 		return nil, fmt.Errorf("reading the result: %w", err)
 	}
 	return &result, nil
 }
 
-func (l *lab) command(ctx context.Context, spec *Spec) (*exec.Cmd, error) {
-	if spec.Peer == nodePeer {
+func (l *lab) command(ctx context.Context, spec *child.Spec) (*exec.Cmd, error) {
+	switch spec.Peer {
+	case nodePeer:
 		return exec.CommandContext(ctx, "node", filepath.Join(l.node, "consumer.mjs")), nil
+	case goCloudPeer:
+		return exec.CommandContext(ctx, l.gocloud), nil
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -105,7 +110,7 @@ func (l *lab) call(ctx context.Context, method, path string, in, out any) error 
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(resp.Body)
 		return fmt.Errorf("the server answers %s: %s", resp.Status, text)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice/bench/child"
 	"github.com/sluice-go/sluice/bench/server"
 )
 
@@ -45,7 +46,7 @@ func record(peer string, round, n int) Record {
 	c := cells()[0]
 	job := fullPace.steady(sectionCells, c, peer, 0, round)
 	began := time.Unix(0, 0)
-	return Record{Job: job, Result: Result{
+	return Record{Job: job, Result: child.Result{
 		Before:  server.Snapshot{At: began},
 		After:   server.Snapshot{At: began.Add(time.Second), Deleted: n, Calls: map[string]int{"ReceiveMessage": n / 10, "DeleteMessageBatch": n / 10}, PeakReceives: 16},
 		CPU:     time.Duration(n) * 40 * time.Microsecond,

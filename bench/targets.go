@@ -39,16 +39,16 @@ func (v Verdict) word() string {
 
 // targets writes the verdicts as a table.
 func (p *page) targets(verdicts []Verdict) {
-	p.line("## Targets\n")
-	p.line("| target | | figures |\n| --- | --- | --- |")
+	p.linef("## Targets\n")
+	p.linef("| target | | figures |\n| --- | --- | --- |")
 	for _, v := range verdicts {
 		word := v.word()
 		if word == "not met" {
 			word = "**not met**"
 		}
-		p.line("| %s | %s | %s |", v.Target, word, v.Figure)
+		p.linef("| %s | %s | %s |", v.Target, word, v.Figure)
 	}
-	p.line("")
+	p.linef("")
 }
 
 // targets are what the project has set itself.
@@ -121,37 +121,46 @@ func (all Results) busyTargets(section string) []Verdict {
 	if section == sectionBatches {
 		suffix = " (batches)"
 	}
-	model := check{target: "≥ 0.95 × the model's bound" + suffix}
-	best := check{target: "not below any peer" + suffix}
-	calls := check{target: "≤ 0.205 calls/msg, ≤ 0.21 at C 256" + suffix}
-	flight := check{target: "in flight ≤ C + 10 × receivers + 10 × senders" + suffix}
-	dials := check{target: "≤ receivers + senders + 2 connections" + suffix}
+	t := busyChecks{
+		model:  check{target: "≥ 0.95 × the model's bound" + suffix},
+		best:   check{target: "not below any peer" + suffix},
+		calls:  check{target: "≤ 0.205 calls/msg, ≤ 0.21 at C 256" + suffix},
+		flight: check{target: "in flight ≤ C + 10 × receivers + 10 × senders" + suffix},
+		dials:  check{target: "≤ receivers + senders + 2 connections" + suffix},
+	}
 	for _, c := range cells() {
 		for _, peer := range all.peers(section) {
-			if section == sectionCells && peer != "sluice" {
-				continue
+			if section == sectionBatches || peer == "sluice" {
+				t.look(all, section, c, peer)
 			}
-			cell := c.String()
-			where := c.title() + ":"
-			if section == sectionBatches {
-				where = c.title() + ", " + peer + ":"
-			}
-			model.atLeast(where, all.of(section, cell, peer, func(r *Record) float64 { return r.rate() / r.bound() }), 0.95, "%.2f")
-			for _, other := range all.peers(sectionCells) {
-				if other != "sluice" {
-					best.atLeast(where, all.against(section, cell, peer, other, (*Record).rate), 1, "%.2f × "+other+",")
-				}
-			}
-			limit := 0.205
-			if c.C == 256 {
-				limit = 0.21
-			}
-			calls.atMost(where, all.of(section, cell, peer, func(r *Record) float64 { return r.per(r.calls("")) }), limit, "%.3f")
-			flight.atMost(where, all.of(section, cell, peer, (*Record).overHeld), 1, "%.2f ×")
-			dials.atMost(where, all.of(section, cell, peer, func(r *Record) float64 { return float64(r.Result.After.Connections) }), receivers+senders+2, "%.0f")
 		}
 	}
-	return []Verdict{model.verdict(), best.verdict(), calls.verdict(), flight.verdict(), dials.verdict()}
+	return []Verdict{t.model.verdict(), t.best.verdict(), t.calls.verdict(), t.flight.verdict(), t.dials.verdict()}
+}
+
+// busyChecks are the targets of the main table.
+type busyChecks struct{ model, best, calls, flight, dials check }
+
+// look looks at one field of the main table.
+func (t *busyChecks) look(all Results, section string, c Cell, peer string) {
+	cell, where := c.String(), c.title()+":"
+	if section == sectionBatches {
+		where = c.title() + ", " + peer + ":"
+	}
+	of := func(figure func(*Record) float64) sample { return all.of(section, cell, peer, figure) }
+	t.model.atLeast(where, of(func(r *Record) float64 { return r.rate() / r.bound() }), 0.95, "%.2f")
+	for _, other := range all.peers(sectionCells) {
+		if other != "sluice" {
+			t.best.atLeast(where+" "+other, all.against(section, cell, peer, other, (*Record).rate), 1, "%.2f ×")
+		}
+	}
+	most := 0.205
+	if c.C == 256 {
+		most = 0.21
+	}
+	t.calls.atMost(where, of(func(r *Record) float64 { return r.per(r.calls("")) }), most, "%.3f")
+	t.flight.atMost(where, of((*Record).overHeld), 1, "%.2f ×")
+	t.dials.atMost(where, of(func(r *Record) float64 { return float64(r.Result.After.Connections) }), receivers+senders+2, "%.0f")
 }
 
 // overHeld is the peak of messages in flight as a share of what is allowed. Of batches, one more may be filling.

@@ -11,7 +11,7 @@ const sleep = (nanoseconds) => new Promise((done) => setTimeout(done, nanosecond
 
 const sqs = new SQSClient({
   region: "us-east-1",
-  endpoint: spec.Endpoint,
+  endpoint: spec.endpoint,
   credentials: { accessKeyId: "bench", secretAccessKey: "bench" },
 });
 
@@ -31,20 +31,20 @@ let calls = 0;
 let spent = 0n;
 
 async function handle(message) {
-  if (spec.Stamped && counting) {
+  if (spec.stamped && counting) {
     const now = BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
     toStart.push(Number(now - BigInt(message.Body.split(" ", 1)[0])));
   }
-  if (spec.Handling > 0) {
+  if (spec.handling > 0) {
     const began = process.hrtime.bigint();
-    await sleep(spec.Handling);
+    await sleep(spec.handling);
     calls++;
     spent += process.hrtime.bigint() - began;
   }
 }
 
 async function take() {
-  const answer = await fetch(spec.Mark, { method: "POST" });
+  const answer = await fetch(spec.mark, { method: "POST" });
   if (!answer.ok) throw new Error(`marking: ${answer.status}`);
   const server = await answer.json();
   const used = process.resourceUsage();
@@ -60,9 +60,9 @@ function peakRSS() {
 }
 
 const latency = await probe();
-for (let i = 0; i < Math.ceil(spec.Handlers / 10); i++) {
+for (let i = 0; i < Math.ceil(spec.handlers / 10); i++) {
   const consumer = Consumer.create({
-    queueUrl: spec.QueueURL,
+    queueUrl: spec.queueUrl,
     sqs,
     batchSize: 10,
     waitTimeSeconds: 20,
@@ -76,15 +76,14 @@ for (let i = 0; i < Math.ceil(spec.Handlers / 10); i++) {
   consumer.start();
 }
 
-await sleep(spec.Warm);
+await sleep(spec.warm);
 const before = await take();
 counting = true;
-await sleep(spec.Window);
+await sleep(spec.window);
 const after = await take();
 const result = {
-  Before: before.server, After: after.server,
-  CPU: Math.round(after.cpu - before.cpu), Allocs: 0, Bytes: 0, PeakRSS: peakRSS(),
-  Latency: latency, Handling: calls > 0 ? Number(spent) / calls : 0, ToStart: toStart,
+  before: before.server, after: after.server,
+  cpu: Math.round(after.cpu - before.cpu), allocs: 0, bytes: 0, peakRss: peakRSS(),
+  latency, handling: calls > 0 ? Math.round(Number(spent) / calls) : 0, toStart: toStart,
 };
-result.Handling = Math.round(result.Handling);
 process.stdout.write(JSON.stringify(result) + "\n", () => process.exit(0));

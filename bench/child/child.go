@@ -1,4 +1,6 @@
-package main
+// Package child is what the consumers' processes have in common, whichever consumer they run: a
+// spec in, the window in which all is measured, a result out.
+package child
 
 import (
 	"context"
@@ -17,6 +19,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sluice-go/sluice/bench/server"
@@ -24,39 +29,44 @@ import (
 
 // A Spec tells a consumer's process what to do.
 type Spec struct {
-	Peer     string
-	Endpoint string // of SQS
-	QueueURL string
-	Mark     string // URL to post to at the window's beginning and end
+	Peer     string `json:"peer"`
+	Endpoint string `json:"endpoint"` // of SQS
+	QueueURL string `json:"queueUrl"`
+	Mark     string `json:"mark"` // URL to post to at the window's beginning and end
 
-	Handlers int           // C: handler calls at once
-	Handling time.Duration // H: time of each
-	Batch    int           // of sluice
-	Linger   time.Duration // sluice's DeleteLinger; 0: its default
-	Stamped  bool          // bodies begin with the time of sending
-	Warm     time.Duration // before the window
-	Window   time.Duration // that is measured
-	Profile  string        // file for a CPU profile of the window; empty: none
+	Handlers int           `json:"handlers"` // C: handler calls at once
+	Handling time.Duration `json:"handling"` // H: time of each
+	Batch    int           `json:"batch"`    // of sluice
+	Linger   time.Duration `json:"linger"`   // sluice's DeleteLinger; 0: its default
+	Stamped  bool          `json:"stamped"`  // bodies begin with the time of sending
+	Warm     time.Duration `json:"warm"`     // before the window
+	Window   time.Duration `json:"window"`   // that is measured
+	Profile  string        `json:"profile"`  // file for a CPU profile of the window; empty: none
 }
 
 // A Result is what a consumer's process has measured, and the server's counts at both ends of the window.
 type Result struct {
-	Before, After server.Snapshot
+	Before server.Snapshot `json:"before"`
+	After  server.Snapshot `json:"after"`
 
-	CPU      time.Duration // of the process, in the window
-	Allocs   uint64        // objects allocated in the window; 0: cannot be told
-	Bytes    uint64        // allocated in the window
-	PeakRSS  int           // bytes, since the process began
-	Latency  time.Duration // of a call as the client saw it before the run, median
-	Handling time.Duration // of a handler call as it was, mean
-	ToStart  []int64       // nanoseconds from send to handler start, of stamped messages
+	CPU      time.Duration `json:"cpu"`      // of the process, in the window
+	Allocs   uint64        `json:"allocs"`   // objects allocated in the window; 0: cannot be told
+	Bytes    uint64        `json:"bytes"`    // allocated in the window
+	PeakRSS  int           `json:"peakRss"`  // bytes, since the process began
+	Latency  time.Duration `json:"latency"`  // of a call as the client saw it before the run, median
+	Handling time.Duration `json:"handling"` // of a handler call as it was, mean
+	ToStart  []int64       `json:"toStart"`  // nanoseconds from send to handler start, of stamped messages
 }
 
-// specVariable is the environment variable that makes this program a consumer's process.
-const specVariable = "SLUICE_BENCH_SPEC"
+// Variable is the environment variable that has a process's [Spec].
+const Variable = "SLUICE_BENCH_SPEC"
 
-// consume is the consumer's process: it consumes for the window and writes a Result to standard output.
-func consume(text string) error {
+// A Peer consumes until the process ends.
+type Peer func(ctx context.Context, client *sqs.Client, spec *Spec, w *Work) error
+
+// Run lets the peer that spec, in JSON, asks for consume for the window, and writes a [Result] to
+// standard output.
+func Run(text string, peers map[string]Peer) error {
 	var spec Spec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		return fmt.Errorf("reading the spec: %w", err)
@@ -65,12 +75,12 @@ func consume(text string) error {
 	if peer == nil {
 		return fmt.Errorf("peer is %q, which there is not", spec.Peer)
 	}
-	client := newClient(spec.Endpoint)
+	client := NewClient(spec.Endpoint)
 	latency, err := probe(client, spec.QueueURL)
 	if err != nil {
 		return err
 	}
-	w := &work{spec: &spec}
+	w := &Work{spec: &spec}
 	ended := make(chan error, 1)
 	go func() { ended <- peer(context.Background(), client, &spec, w) }() // the process ends without it
 	res, err := observe(&spec, w, ended)
@@ -82,7 +92,7 @@ func consume(text string) error {
 }
 
 // observe waits for the window and measures it.
-func observe(spec *Spec, w *work, ended <-chan error) (*Result, error) {
+func observe(spec *Spec, w *Work, ended <-chan error) (*Result, error) {
 	if err := wait(spec.Warm, ended); err != nil {
 		return nil, err
 	}
@@ -149,11 +159,15 @@ type moment struct {
 
 func take(mark string) (moment, error) {
 	var m moment
-	resp, err := http.Post(mark, "", nil)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, mark, http.NoBody)
 	if err != nil {
 		return m, err
 	}
-	defer resp.Body.Close()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return m, err
+	}
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return m, fmt.Errorf("marking: %s", resp.Status)
 	}
@@ -184,8 +198,8 @@ func probe(client *sqs.Client, queueURL string) (time.Duration, error) {
 	return took[calls/2], nil
 }
 
-// A work is what every consumer's handler does.
-type work struct {
+// A Work is what every consumer's handler does.
+type Work struct {
 	spec     *Spec
 	counting atomic.Bool
 	calls    atomic.Int64
@@ -195,10 +209,10 @@ type work struct {
 	toStart []int64
 }
 
-func (w *work) begin() { w.counting.Store(true) }
+func (w *Work) begin() { w.counting.Store(true) }
 
-// do is one handler call, for the messages with these bodies.
-func (w *work) do(bodies ...string) {
+// Do is one handler call, for the messages with these bodies.
+func (w *Work) Do(bodies ...string) {
 	if w.spec.Stamped && w.counting.Load() {
 		w.stamp(bodies)
 	}
@@ -211,7 +225,7 @@ func (w *work) do(bodies ...string) {
 	w.spent.Add(int64(time.Since(began)))
 }
 
-func (w *work) stamp(bodies []string) {
+func (w *Work) stamp(bodies []string) {
 	now := time.Now().UnixNano()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -223,7 +237,7 @@ func (w *work) stamp(bodies []string) {
 	}
 }
 
-func (w *work) report(res *Result) {
+func (w *Work) report(res *Result) {
 	if n := w.calls.Load(); n > 0 {
 		res.Handling = time.Duration(w.spent.Load() / n)
 	}
@@ -248,4 +262,19 @@ func peakRSS() int {
 		}
 	}
 	return 0
+}
+
+// NewClient returns the client that all peers in Go share: the SDK's own, with idle connections
+// for as many calls as a peer makes at once, since with the SDK's ten it would be reconnecting
+// that is compared. All else is stock, retries included.
+func NewClient(endpoint string) *sqs.Client {
+	cfg := aws.Config{
+		Region:       "us-east-1",
+		Credentials:  credentials.NewStaticCredentialsProvider("bench", "bench", ""),
+		BaseEndpoint: &endpoint,
+		HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 1024
+		}),
+	}
+	return sqs.NewFromConfig(cfg)
 }
