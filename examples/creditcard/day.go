@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -31,14 +32,15 @@ type shift struct {
 	settler    *settler
 	staging    *sluice.Consumer
 	settlement *sluice.Consumer
+	days       map[string]bool // to be reported
 	figures    figures
 }
 
 // begin makes the consumers of a day.
 func (o *office) begin() (*shift, error) {
-	s := &shift{office: o}
+	s := &shift{office: o, days: map[string]bool{}}
 	s.stager = &stager{db: o.db, client: o.client, settlement: o.queues.settlement}
-	s.settler = &settler{db: o.db}
+	s.settler = &settler{db: o.db, bar: o.bar}
 	options := sluice.Options{
 		VisibilityTimeout: o.visibility,
 		PollTime:          o.poll,
@@ -71,23 +73,29 @@ func (o *office) day(ctx context.Context, made []Transaction, closing time.Time,
 	if err := o.db.remember(ctx, made); err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
-	days, err := o.unfinished(ctx)
-	if err != nil {
-		return err
-	}
+	s.touch(made)
 	if err := s.trade(ctx, made, closing); err != nil {
 		return err
 	}
 	if err := s.closeBooks(ctx); err != nil {
 		return err
 	}
-	if len(made) > 0 {
-		days = append(days, made[0].Day())
+	return s.report(ctx, out)
+}
+
+// touch notes the business days of transactions: those are reported. They can be
+// days before this one, if an earlier run was stopped.
+func (s *shift) touch(list []Transaction) {
+	for i := range list {
+		s.days[list[i].Day()] = true
 	}
-	slices.Sort(days)
+}
+
+// report prints the days that were touched, and how the queues were used.
+func (s *shift) report(ctx context.Context, out io.Writer) error {
 	var problems []error
-	for _, day := range slices.Compact(days) {
-		r, err := o.db.report(ctx, day)
+	for _, day := range slices.Sorted(maps.Keys(s.days)) {
+		r, err := s.db.report(ctx, day)
 		if err != nil {
 			return fmt.Errorf("reading the report of %s: %w", day, err)
 		}
@@ -96,20 +104,6 @@ func (o *office) day(ctx context.Context, made []Transaction, closing time.Time,
 	}
 	s.figures.write(out, s)
 	return errors.Join(problems...)
-}
-
-// unfinished returns the days that an earlier run has left open.
-func (o *office) unfinished(ctx context.Context) (days []string, err error) {
-	unstaged, err := o.db.unstaged(ctx)
-	if err != nil {
-		return nil, err
-	}
-	unsettled, err := o.db.unsettled(ctx)
-	for _, t := range slices.Concat(unstaged, unsettled) {
-		days = append(days, t.Day())
-	}
-	slices.Sort(days)
-	return slices.Compact(days), err
 }
 
 // trade stages events as they arrive, until closing or, if that is zero, until the
@@ -135,8 +129,9 @@ func (s *shift) trade(ctx context.Context, made []Transaction, closing time.Time
 	return err
 }
 
-// rounds is how often closing the books is tried.
-const rounds = 3
+// rounds is how often closing the books is tried: a network that is bad enough to
+// lose messages for their visibility timeout may lose those that are sent again.
+const rounds = 10
 
 // closeBooks empties the queue of events, then settles what is in the queue of the
 // settlement. If transactions are left open after that, it sends them once more:
@@ -164,13 +159,15 @@ func (s *shift) closeBooks(ctx context.Context) error {
 
 // settle is the batch job.
 func (s *shift) settle(ctx context.Context) error {
-	all, err := s.db.count(ctx, `SELECT COUNT(*) FROM staged WHERE id NOT IN (SELECT id FROM outcomes)`)
+	unsettled, err := s.db.unsettled(ctx)
 	if err != nil {
 		return err
 	}
-	s.settler.begin(all, s.bar)
+	s.touch(unsettled)
+	s.settler.expect(len(unsettled))
+	began := time.Now()
 	err = s.settlement.Drain(ctx, s.settler.handler())
-	s.figures.settled += s.settler.end()
+	s.figures.settled += time.Since(began)
 	return err
 }
 

@@ -22,18 +22,17 @@ type figures struct {
 // write prints how the queues were used.
 func (f *figures) write(w io.Writer, s *shift) {
 	staging, settlement := s.staging.Stats(), s.settlement.Stats()
-	fmt.Fprintf(w, "\nstaging: %d events in %s, %d of them repetitions; %s\n",
+	printf(w, "\nstaging: %d events in %s, %d of them repetitions; %s\n",
 		staging.Succeeded, rate(staging.Succeeded, f.traded), s.stager.repeated.Load(), calls(&staging))
-	s.settler.mu.Lock()
-	sizes, repeated := s.settler.sizes, s.settler.repeated
-	s.settler.mu.Unlock()
-	fmt.Fprintf(w, "settlement: %d messages in %s, %d of them repetitions; %s\n",
-		settlement.Succeeded, rate(settlement.Succeeded, f.settled), repeated, calls(&settlement))
-	if len(sizes) > 0 {
-		fmt.Fprintf(w, "batches: %d of %d to %d messages (%s)\n", len(sizes), slices.Min(sizes), slices.Max(sizes), reasons(&settlement))
+	batches := s.settler.counted()
+	printf(w, "settlement: %d messages in %s, %d of them repetitions; %s\n",
+		settlement.Succeeded, rate(settlement.Succeeded, batches.busy), batches.repeated, calls(&settlement))
+	if sizes := batches.sizes; len(sizes) > 0 {
+		printf(w, "batches: %d of %d to %d messages (%s); %.1f s from begin to end, most of them to be sure that the queue is empty\n",
+			len(sizes), slices.Min(sizes), slices.Max(sizes), reasons(&settlement), f.settled.Seconds())
 	}
 	if f.resent > 0 {
-		fmt.Fprintf(w, "sent once more to close the books: %d\n", f.resent)
+		printf(w, "sent once more to close the books: %d\n", f.resent)
 	}
 }
 
@@ -77,9 +76,13 @@ func bar(f *os.File) func(done, all int64) {
 		const width = 40
 		all = max(all, done, 1)
 		filled := int(width * done / all)
-		fmt.Fprintf(f, "\rsettling [%s%s] %d of %d", strings.Repeat("#", filled), strings.Repeat(".", width-filled), done, all)
+		printf(f, "\rsettling [%s%s] %d of %d", strings.Repeat("#", filled), strings.Repeat(".", width-filled), done, all)
 		if done == all {
-			fmt.Fprintln(f)
+			printf(f, "\n")
 		}
 	}
 }
+
+// printf prints. That a report cannot be printed is no reason to leave a settlement
+// half done, so the error is dropped.
+func printf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

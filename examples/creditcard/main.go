@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer, progress *os.File) (
 		}
 		s.db = filepath.Join(dir, "creditcard.db")
 	}
-	fmt.Fprintln(out, "database:", s.db)
+	printf(out, "database: %s\n", s.db)
 	db, err := open(ctx, s.db)
 	if err != nil {
 		return err
@@ -84,18 +84,20 @@ func run(ctx context.Context, args []string, out io.Writer, progress *os.File) (
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", s.listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.listen)
 	if err != nil {
 		return fmt.Errorf("-listen is %s: %w", s.listen, err)
 	}
 	address := "http://" + listener.Addr().String()
-	fmt.Fprintln(out, "gateway: ", address)
+	printf(out, "gateway:  %s\n", address)
 	server := &http.Server{Handler: gateway(q.client, q.events), ReadHeaderTimeout: 10 * time.Second}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(listener) }) // it ends by Close, and that is its error
 	defer wg.Wait()
-	defer server.Close()
-	o := &office{settings: s, queues: q, db: db, pos: pointsOfSale{client: http.DefaultClient, gateway: address}, bar: bar(progress)}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: terminals}}
+	defer client.CloseIdleConnections()
+	o := &office{settings: s, queues: q, db: db, pos: pointsOfSale{client: client, gateway: address}, bar: bar(progress)}
 	return o.work(ctx, out)
 }
 
@@ -105,9 +107,9 @@ func (o *office) work(ctx context.Context, out io.Writer) error {
 		now := time.Now()
 		closing := o.closing(now)
 		if !closing.IsZero() {
-			fmt.Fprintln(out, "the business day ends at", closing.Format(time.DateTime))
+			printf(out, "the business day ends at %s\n", closing.Format(time.DateTime))
 		}
-		err := o.day(ctx, generate(o.seed+round, o.businessDay(now), o.n), closing, out)
+		err := o.day(ctx, generate(o.seed+round, o.businessDay(now, closing), o.n), closing, out)
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped before the books were closed; nothing is lost: run it again with -db %s", o.settings.db)
 		}

@@ -236,7 +236,7 @@ func (p *pointsOfSale) post(ctx context.Context, t *Transaction) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // it was read, or its answer is bad news anyway
 	if answer.StatusCode != http.StatusAccepted {
 		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
 		return fmt.Errorf("the gateway answered %s: %s", answer.Status, bytes.TrimSpace(why))

@@ -21,7 +21,7 @@ type queues struct {
 // says, or two in this process, which end with it.
 func connect(ctx context.Context, s *settings) (*queues, error) {
 	if s.events == "" {
-		return embedded(), nil
+		return embedded(sqstest.New()), nil
 	}
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -32,13 +32,12 @@ func connect(ctx context.Context, s *settings) (*queues, error) {
 
 // embedded makes the queues as one would make them at AWS: what failed five times
 // is set aside in a dead-letter queue, not lost.
-func embedded() *queues {
-	account := sqstest.New()
-	make := func(name string) string {
+func embedded(account *sqstest.Server) *queues {
+	withDead := func(name string) string {
 		account.MustCreateQueue(name+"-dead", nil)
 		return account.MustCreateQueue(name, map[string]string{
 			"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:` + name + `-dead","maxReceiveCount":5}`,
 		})
 	}
-	return &queues{account.Client(), make("card-events"), make("card-settlement")}
+	return &queues{account.Client(), withDead("card-events"), withDead("card-settlement")}
 }

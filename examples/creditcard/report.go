@@ -174,27 +174,27 @@ func (r *report) check() error {
 
 // write prints the report.
 func (r *report) write(w io.Writer) {
-	fmt.Fprintf(w, "\nSettlement of %s, in %s\n\n", r.day, settlementCurrency)
+	printf(w, "\nSettlement of %s, in %s\n\n", r.day, settlementCurrency)
 	r.writeMerchants(w)
-	fmt.Fprint(w, "\nHeld against the points of sale: sales less refunds, in the currencies' own units\n\n")
+	printf(w, "\nHeld against the points of sale: sales less refunds, in the currencies' own units\n\n")
 	r.writeCurrencies(w)
-	fmt.Fprintf(w, "\nConverted to %s\n\n", settlementCurrency)
+	printf(w, "\nConverted to %s\n\n", settlementCurrency)
 	r.writeConversion(w)
-	fmt.Fprintln(w)
+	printf(w, "\n")
 	for _, reasons := range slices.Sorted(maps.Keys(r.reviews)) {
-		fmt.Fprintf(w, "under review: %d for %s\n", r.reviews[reasons], reasons)
+		printf(w, "under review: %d for %s\n", r.reviews[reasons], reasons)
 	}
 	if err := r.check(); err != nil {
-		fmt.Fprintf(w, "NOT RECONCILED:\n%v\n", err)
+		printf(w, "NOT RECONCILED:\n%v\n", err)
 		return
 	}
-	fmt.Fprintln(w, "reconciled: every transaction is settled or under review, every sum agrees to the cent")
+	printf(w, "reconciled: every transaction is settled or under review, every sum agrees to the cent\n")
 }
 
 // table returns a writer that aligns columns to the right, and what writes a row.
 func table(w io.Writer) (row func(cells ...string), flush func()) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	return func(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")+"\t") }, func() { _ = t.Flush() }
+	return func(cells ...string) { printf(t, "%s\t\n", strings.Join(cells, "\t")) }, func() { _ = t.Flush() }
 }
 
 func (r *report) writeMerchants(w io.Writer) {

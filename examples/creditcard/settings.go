@@ -40,20 +40,23 @@ func parse(args []string, usage io.Writer) (*settings, error) {
 	f.BoolVar(&s.now, "now", false, "end the business day as soon as the terminals have sent theirs, then exit (the default)")
 	f.StringVar(&s.at, "at", "", "end the business day at `HH:MM` local time, each day")
 	f.DurationVar(&s.every, "every", 0, "end the business day after that time, again and again, such as 24h")
-	f.StringVar(&s.date, "date", "", "`YYYY-MM-DD` of the business day (default: today, UTC)")
+	f.StringVar(&s.date, "date", "", "`YYYY-MM-DD` of the business day (default: that on which it ends)")
 	f.IntVar(&s.n, "n", 5000, "transactions that the points of sale make up for a business day; 0: they come from elsewhere")
 	f.Uint64Var(&s.seed, "seed", 1, "what the transactions are made from; the same ones each time")
 	f.StringVar(&s.events, "queue-url", "", "`URL` of an SQS queue for events (default: a queue in memory)")
 	f.StringVar(&s.settlement, "settlement-queue-url", "", "`URL` of an SQS queue for the settlement (default: a queue in memory)")
 	f.IntVar(&s.batch, "batch", 250, "most transactions that are settled in one database transaction")
 	f.DurationVar(&s.wait, "wait", 5*time.Second, "how long a batch may wait to fill")
-	f.DurationVar(&s.poll, "poll", 2*time.Second, "how long a receive waits for messages; the end of the day waits for it")
+	f.DurationVar(&s.poll, "poll", 0, "how long a receive waits for messages; the end of the day waits for it (default: 20s, and 2s with -now)")
 	f.DurationVar(&s.visibility, "visibility", 30*time.Second, "after what time the messages of a process that died are received again")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("%q is no flag, see -help", f.Arg(0))
+	}
+	if s.poll == 0 && s.at == "" && s.every == 0 {
+		s.poll = 2 * time.Second // an idle hour costs ten times the receives of the library's default, but here is none
 	}
 	return &s, s.validate()
 }
@@ -109,11 +112,15 @@ func (s *settings) closing(now time.Time) time.Time {
 	}
 }
 
-// businessDay returns the midnight at which the business day began.
-func (s *settings) businessDay(now time.Time) time.Time {
-	day, err := time.Parse(time.DateOnly, s.date)
-	if err != nil {
-		return now.UTC().Truncate(24 * time.Hour)
+// businessDay returns the midnight of the business day that has begun at now: its
+// date is that on which it closes.
+func (s *settings) businessDay(now, closing time.Time) time.Time {
+	if day, err := time.Parse(time.DateOnly, s.date); err == nil {
+		return day
 	}
-	return day
+	if closing.IsZero() {
+		closing = now
+	}
+	y, m, d := closing.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }

@@ -14,45 +14,48 @@ import (
 // A settler is the batch half: at the end of the business day it turns what the
 // settlement queue brings into outcomes and payouts, hundreds at a time.
 type settler struct {
-	db *store
+	db  *store
+	bar func(done, all int64) // shows progress; nil: nobody looks
 
-	mu       sync.Mutex            // guards the fields below; never held while calling out
-	repeated int64                 // messages whose transaction had an outcome already
-	sizes    []int                 // of the batches
-	began    time.Time             // when the job began
-	last     time.Time             // when a batch was committed
-	done     int64                 // transactions that got their outcome since then
-	all      int64                 // that are to get one
-	bar      func(done, all int64) // nil: nobody looks
+	mu    sync.Mutex // guards the field below; never held while calling out
+	count batchCount
 }
 
-// begin notes that the job begins and what there is to do.
-func (s *settler) begin(all int64, bar func(done, all int64)) {
+// A batchCount is what the settler has done.
+type batchCount struct {
+	all      int64         // transactions that wait for their outcome
+	done     int64         // of those: have got it
+	repeated int64         // messages whose transaction had it before
+	sizes    []int         // of the batches
+	busy     time.Duration // time in the handler
+}
+
+// expect says how many more transactions will be settled.
+func (s *settler) expect(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.began, s.last, s.done, s.all, s.bar = time.Now(), time.Now(), 0, all, bar
+	s.count.all = s.count.done + int64(n)
 }
 
-// end returns how long the job took, to its last commit: that the queue is empty
-// is known only after a receive has waited in vain.
-func (s *settler) end() time.Duration {
+// note counts a batch that was committed.
+func (s *settler) note(size, repeated, failed int, took time.Duration) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last.Sub(s.began)
-}
-
-// count notes a batch that was committed.
-func (s *settler) count(size, repeated, failed int) {
-	s.mu.Lock()
-	s.repeated += int64(repeated)
-	s.sizes = append(s.sizes, size)
-	s.done += int64(size - repeated - failed)
-	s.last = time.Now()
-	done, all, bar := s.done, s.all, s.bar
+	s.count.done += int64(size - repeated - failed)
+	s.count.repeated += int64(repeated)
+	s.count.sizes = append(s.count.sizes, size)
+	s.count.busy += took
+	done, all := s.count.done, s.count.all
 	s.mu.Unlock()
-	if bar != nil {
-		bar(done, all)
+	if s.bar != nil {
+		s.bar(done, all)
 	}
+}
+
+// counted returns what the settler has done.
+func (s *settler) counted() batchCount {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
 }
 
 // handler returns what runs for each batch.
@@ -64,7 +67,7 @@ func (s *settler) handler() sluice.Handler { return sluice.BatchJSON(s.settle) }
 // outcome. Messages without a staged transaction fail alone, the others go on.
 func (s *settler) settle(ctx context.Context, batch []sluice.Item[Transaction]) error {
 	var failed []error
-	repeated := 0
+	began, repeated := time.Now(), 0
 	err := s.db.within(ctx, func(tx *sql.Tx) error {
 		books, err := read(ctx, tx, batch)
 		if err != nil {
@@ -90,7 +93,7 @@ func (s *settler) settle(ctx context.Context, batch []sluice.Item[Transaction]) 
 	if err != nil {
 		return fmt.Errorf("settling a batch of %d: %w", len(batch), err)
 	}
-	s.count(len(batch), repeated, len(failed))
+	s.note(len(batch), repeated, len(failed), time.Since(began))
 	return errors.Join(failed...)
 }
 

@@ -100,7 +100,7 @@ func each(ctx context.Context, db querier, scan func(*sql.Rows) error, query str
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells what matters
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return err
@@ -137,14 +137,11 @@ func (s *store) unsettled(ctx context.Context) ([]Transaction, error) {
 	return transactions(ctx, s.db, `SELECT`+columns+`FROM staged WHERE id NOT IN (SELECT id FROM outcomes) ORDER BY at, id`)
 }
 
-// count returns the single number that a query gives.
-func (s *store) count(ctx context.Context, query string, args ...any) (n int64, err error) {
-	err = s.db.QueryRowContext(ctx, query, args...).Scan(&n)
-	return n, err
-}
-
 // list makes a query's parameter of many strings: json_each turns it into rows.
 func list(of []string) string {
-	text, _ := json.Marshal(of) // strings can always be written
+	text, err := json.Marshal(of)
+	if err != nil {
+		panic(err) // strings can always be written
+	}
 	return string(text)
 }

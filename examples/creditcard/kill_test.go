@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/sqstest"
+)
+
+// kills is how often the program is killed before it may finish.
+const kills = 5
+
+// The program runs as a process of its own, with queues that outlive it, and is
+// killed by SIGKILL: no deferred call, no last commit, no goodbye to the queue. The
+// moments are chosen by what has happened at the queues, so that they fall into
+// every part of a day however fast the machine is.
+func TestADayThatIsKilledAgainAndAgainEndsAsOneThatWasNot(t *testing.T) {
+	calm := newBranch(t)
+	report := reportIn(calm.run(0))
+	require.Contains(t, report, "\nreconciled: ")
+
+	seed := rand.Uint64() // another one each time, and told
+	t.Logf("seed %d, %d events in a calm day", seed, calm.events.Load())
+	random := rand.New(rand.NewPCG(seed, 0))
+	branch := newBranch(t)
+	for range kills {
+		branch.run(1 + random.Int64N(calm.events.Load()))
+		branch.release()
+	}
+	out := branch.run(0)
+	require.Equal(t, report, reportIn(out))
+	require.NotContains(t, out, "sent once more", "what was in the queues was enough to finish")
+	require.Empty(t, branch.account.Messages("card-events"))
+	require.Empty(t, branch.account.Messages("card-settlement"))
+}
+
+// A branch has a database file, and queues that outlive the program.
+type branch struct {
+	*testing.T
+
+	account *sqstest.Server
+	events  atomic.Int64 // at the queues, so far
+	db      string
+}
+
+func newBranch(t *testing.T) *branch {
+	t.Helper()
+	b := &branch{T: t, account: sqstest.New(), db: filepath.Join(t.TempDir(), "creditcard.db")}
+	// Without a dead-letter queue: one message may be in hand at every kill.
+	b.account.MustCreateQueue("card-events", nil)
+	b.account.MustCreateQueue("card-settlement", nil)
+	return b
+}
+
+// run runs the program, kills it after so many events at the queues, 0: never, and
+// returns what it has printed. It reaches the queues as it would reach those of
+// AWS: by their URLs and the environment.
+func (b *branch) run(events int64) string {
+	b.Helper()
+	server := httptest.NewServer(b.account)
+	defer server.Close() // waits for the requests of the dead, whose answers nobody gets
+	ctx, kill := context.WithCancel(b.Context())
+	defer kill()
+	last := b.events.Load() + events
+	stop := b.account.Observe(func(sqstest.Event) {
+		if b.events.Add(1) == last && events > 0 {
+			kill()
+		}
+	})
+	defer stop()
+	child := exec.CommandContext(ctx, os.Args[0], "-db", b.db, "-date", "2026-03-14", "-n", "400", "-seed", "7", "-batch", "50", "-poll", "1s",
+		"-queue-url", server.URL+"/000000000000/card-events", "-settlement-queue-url", server.URL+"/000000000000/card-settlement")
+	child.Env = append(os.Environ(), "CREDITCARD_CHILD=yes", "AWS_ENDPOINT_URL_SQS="+server.URL,
+		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=made", "AWS_SECRET_ACCESS_KEY=up", "AWS_EC2_METADATA_DISABLED=true")
+	var out, trouble bytes.Buffer
+	child.Stdout, child.Stderr = &out, &trouble
+	err := child.Run()
+	if ctx.Err() == nil {
+		require.NoError(b, err, trouble.String())
+	}
+	return out.String()
+}
+
+// release ends the visibility timeouts of what a killed process held, as time
+// would.
+func (b *branch) release() {
+	for _, queue := range []string{"card-events", "card-settlement"} {
+		for _, m := range b.account.Messages(queue) {
+			b.account.ExpireLease(queue, m.ID)
+		}
+	}
+}
