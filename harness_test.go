@@ -78,16 +78,24 @@ func (w *world) consumer(opts sluice.Options) *sluice.Consumer {
 	return c
 }
 
-// run starts a consumer. stop ends it and returns Run's error.
+// run starts a consumer. stop ends it and returns Run's error. A test that fails
+// before it stops the consumer says why it failed, not that the bubble is stuck.
 func (w *world) run(c *sluice.Consumer, h sluice.Handler) (stop func() error) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(w.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx, h) }()
-	return func() error {
+	ended := make(chan struct{})
+	var err error
+	go func() {
+		defer close(ended)
+		err = c.Run(ctx, h)
+	}()
+	stop = func() error {
 		cancel()
-		return <-ended
+		<-ended
+		return err
 	}
+	w.Cleanup(func() { _ = stop() })
+	return stop
 }
 
 // handler notes what it sees and then does what do says; nil: nothing.

@@ -1,0 +1,139 @@
+package sluice_test
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/sqstest"
+)
+
+const anyQueue = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
+
+func TestTheZeroOptionsWork(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		w.send(0, 100)
+		stop := w.run(w.consumer(sluice.Options{}), w.handler(nil))
+		time.Sleep(time.Second)
+		require.NoError(w, stop())
+		w.eachOnce(100)
+		for _, s := range w.seen() {
+			require.Len(w, s.bodies, 1)
+		}
+	})
+}
+
+func TestEachMistakeIsToldWithFieldValueAndRule(t *testing.T) {
+	for want, opts := range map[string]sluice.Options{
+		"BatchSize is -1, want at least 1":                {BatchSize: -1},
+		"BatchSize is 10001, want at most 10000":          {BatchSize: 10_001},
+		"Concurrency is -2, want at least 1":              {Concurrency: -2},
+		"Concurrency is 120001, want at most 120000":      {Concurrency: 120_001},
+		"Receivers is -1, want at least 1":                {Receivers: -1},
+		"Receivers is 1001, want at most 1000":            {Receivers: 1001},
+		"MaxMessages is -1, want at least 0":              {MaxMessages: -1},
+		"BatchBytes is -1, want at least 1":               {BatchBytes: -1},
+		"BytesInFlight is 1000, want at least 1048576":    {BytesInFlight: 1000},
+		"WaitTime is -1s, want at least 1ms":              {WaitTime: -time.Second},
+		"WaitTime is 12h0m0s, want at most 11h0m0s":       {WaitTime: 12 * time.Hour},
+		"VisibilityTimeout is -1s, want at least":         {VisibilityTimeout: -time.Second},
+		"VisibilityTimeout is 1s, want at least 2s":       {VisibilityTimeout: time.Second},
+		"VisibilityTimeout is 12h0m1s, want at most":      {VisibilityTimeout: 12*time.Hour + time.Second},
+		"VisibilityTimeout is 2.5s, want whole seconds":   {VisibilityTimeout: 2500 * time.Millisecond},
+		"PollTime is -1s, want at least 1s":               {PollTime: -time.Second},
+		"PollTime is 21s, want at most 20s":               {PollTime: 21 * time.Second},
+		"PollTime is 1h0m0s, want at most 20s":            {PollTime: time.Hour},
+		"PollTime is 1.5s, want whole seconds":            {PollTime: 1500 * time.Millisecond, VisibilityTimeout: 2 * time.Second},
+		"ProcessingLimit is -1s, want at least 0s":        {ProcessingLimit: -time.Second},
+		"ProcessingLimit is 13h0m0s, want at most":        {ProcessingLimit: 13 * time.Hour},
+		"ShutdownTimeout is -1s, want at least 1ms":       {ShutdownTimeout: -time.Second},
+		"ShutdownTimeout is 13h0m0s, want at most":        {ShutdownTimeout: 13 * time.Hour},
+		"DeleteLinger is 11s, want at most 10s":           {DeleteLinger: 11 * time.Second},
+		"MaxDuration is -1ns, want at least 0s":           {MaxDuration: -1},
+		`DeadLetterQueueURL is "dead", want the URL of a`: {DeadLetterQueueURL: "dead"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			_, err := sluice.New(sqstest.New(), anyQueue, opts)
+			require.ErrorContains(t, err, want)
+			require.Equal(t, 1, strings.Count(err.Error(), "want"), "one mistake is told once: %v", err)
+			require.True(t, strings.HasPrefix(err.Error(), "sluice: "))
+		})
+	}
+}
+
+func TestWhatIsAtTheLimitIsTaken(t *testing.T) {
+	for name, opts := range map[string]sluice.Options{
+		"least": {
+			BatchSize: 1, WaitTime: time.Millisecond, BatchBytes: 1, Concurrency: 1, BytesInFlight: 1 << 20, Receivers: 1, VisibilityTimeout: 2 * time.Second,
+			PollTime: time.Second, ProcessingLimit: 1, DeleteLinger: math.MinInt64, ShutdownTimeout: time.Millisecond, MaxMessages: 1, MaxDuration: 1,
+		},
+		"most": {
+			BatchSize: 10_000, WaitTime: 11 * time.Hour, BatchBytes: math.MaxInt, Concurrency: 120_000, BytesInFlight: math.MaxInt, Receivers: 1000,
+			VisibilityTimeout: 12 * time.Hour, PollTime: 20 * time.Second, ProcessingLimit: 12 * time.Hour, DeleteLinger: 10 * time.Second,
+			ShutdownTimeout: 12 * time.Hour, MaxMessages: math.MaxInt, MaxDuration: math.MaxInt64,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.send(0, 5)
+				c := w.consumer(opts)
+				require.NoError(w, c.Drain(w.Context(), w.handler(nil)))
+				require.LessOrEqual(w, w.handled(), 5)
+			})
+		})
+	}
+}
+
+func TestAllMistakesAreToldAtOnce(t *testing.T) {
+	_, err := sluice.New(nil, "", sluice.Options{
+		BatchSize: -1, WaitTime: -1, BatchBytes: -1, Concurrency: -1, BytesInFlight: -1, Receivers: -1, VisibilityTimeout: -time.Second, PollTime: -time.Second,
+		ProcessingLimit: -1, ShutdownTimeout: -1, MaxMessages: -1, MaxDuration: -1, DeleteLinger: time.Hour, DeadLetterQueueURL: "?",
+	})
+	for _, field := range []string{
+		"client is nil", "queueURL is empty", "BatchSize", "WaitTime", "BatchBytes", "Concurrency", "BytesInFlight", "Receivers", "VisibilityTimeout", "PollTime",
+		"ProcessingLimit", "ShutdownTimeout", "MaxMessages", "MaxDuration", "DeleteLinger", "DeadLetterQueueURL",
+	} {
+		require.ErrorContains(t, err, field)
+	}
+}
+
+// three is a client with no more than a consumer needs.
+type three struct{ sluice.Client }
+
+func (three) DeleteMessage(context.Context, *sqs.DeleteMessageInput) {}
+
+func TestADeadLetterQueueNeedsAClientThatSends(t *testing.T) {
+	_, err := sluice.New(three{sqstest.New()}, anyQueue, sluice.Options{DeadLetterQueueURL: anyQueue + "-dead"})
+	require.ErrorContains(t, err, "SendMessage")
+	_, err = sluice.New(three{sqstest.New()}, anyQueue, sluice.Options{})
+	require.NoError(t, err)
+}
+
+func TestTheURLOfAQueueIsChecked(t *testing.T) {
+	for _, bad := range []string{"", "orders", "sqs.eu-central-1.amazonaws.com/1/orders", "https://", "https://host", "https://host/", "arn:aws:sqs:eu-central-1:1:orders", "ftp://host/1/q", "http://[::1/q"} {
+		_, err := sluice.New(sqstest.New(), bad, sluice.Options{})
+		require.ErrorContains(t, err, "queueURL", bad)
+	}
+	for _, good := range []string{anyQueue, "http://localhost:4566/000000000000/q", "http://127.0.0.1/1/q.fifo"} {
+		_, err := sluice.New(sqstest.New(), good, sluice.Options{})
+		require.NoError(t, err, good)
+	}
+}
+
+func TestNewMakesNoCall(t *testing.T) {
+	s := sqstest.New()
+	c, err := sluice.New(s, anyQueue, sluice.Options{})
+	require.NoError(t, err)
+	require.Empty(t, s.Stats().Calls)
+	require.Equal(t, sluice.StateStopped, c.Health().State)
+	require.Zero(t, c.Stats().Received)
+	c.Stop()
+	c.Pause()
+	c.Resume()
+}
