@@ -86,7 +86,7 @@ func parse(args []string) (config, error) {
 	quick := flags.Bool("quick", false, "one short round: a first impression, not for quoting")
 	rounds := flags.Int("rounds", 0, "how often each run is made; 0: 3, or 1 with -quick")
 	window := flags.Duration("window", 0, "how long a busy run is measured; 0: 2s, or 1s with -quick")
-	flags.StringVar(&c.only, "only", "", "make only the runs whose names contain one of these comma-separated `words`; names are section/cell/peer/round, such as cells/L8-H0-C16/sluice/0")
+	flags.StringVar(&c.only, "only", "", "make only the runs whose names contain one of these comma-separated `words`, and keep the results of the others; names are section/cell/peer/round, such as cells/L8-H0-C16/sluice/0")
 	flags.BoolVar(&c.resume, "resume", false, "keep the results that are there and make the runs that are missing")
 	flags.BoolVar(&c.report, "report", false, "make no runs, only the report of the results that are there")
 	flags.StringVar(&c.out, "out", "", "`folder` of the results; empty: results, beside this program")
@@ -118,7 +118,7 @@ func bench(ctx context.Context, c config) error {
 	if err := os.MkdirAll(c.out, 0o755); err != nil {
 		return err
 	}
-	j, err := openJournal(filepath.Join(c.out, "runs.jsonl"), c.resume || c.report)
+	j, err := openJournal(filepath.Join(c.out, "runs.jsonl"), c.resume || c.report || c.only != "")
 	if err != nil {
 		return err
 	}
@@ -144,6 +144,9 @@ func runs(ctx context.Context, c config, j *journal) error {
 	}
 	defer clean()
 	plan := only(c.pace.plan([]string{"sluice", "expert", "expert-attributes"}, names(ctx, l.node)), c.only)
+	if !c.resume {
+		j.forget(plan)
+	}
 	var wrong []error
 	began := time.Now()
 	for i, group := range plan {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -179,10 +180,10 @@ type journal struct {
 	records []Record
 }
 
-// open reads what is there.
-func openJournal(path string, resume bool) (*journal, error) {
+// openJournal reads what is there, if it is to be kept.
+func openJournal(path string, keep bool) (*journal, error) {
 	j := &journal{path: path}
-	if !resume {
+	if !keep {
 		return j, nil
 	}
 	text, err := os.ReadFile(path)
@@ -205,6 +206,15 @@ func (j *journal) has(key string) bool {
 		}
 	}
 	return false
+}
+
+// forget drops the results of runs that are to be made anew.
+func (j *journal) forget(plan [][]Job) {
+	again := map[string]bool{}
+	for _, job := range slices.Concat(plan...) {
+		again[job.Key()] = true
+	}
+	j.records = slices.DeleteFunc(j.records, func(r Record) bool { return again[r.Key()] })
 }
 
 // add keeps records. The file is written anew: it is small, and so is never half of two runs.

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -118,4 +119,23 @@ func TestEveryRunHasItsOwnName(t *testing.T) {
 			seen[job.Key()] = true
 		}
 	}
+}
+
+func TestAJournalForgetsOnlyWhatIsMadeAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "runs.jsonl")
+	j, err := openJournal(path, true)
+	require.NoError(t, err)
+	sluice, expert := record("sluice", 0, 1000), record("expert", 0, 1000)
+	require.NoError(t, j.add(&sluice, nil, &expert)) // a run that failed has no record
+
+	j, err = openJournal(path, true)
+	require.NoError(t, err)
+	require.True(t, j.has(sluice.Key()))
+	j.forget([][]Job{{expert.Job}})
+	require.True(t, j.has(sluice.Key()))
+	require.False(t, j.has(expert.Key()))
+
+	j, err = openJournal(path, false)
+	require.NoError(t, err)
+	require.False(t, j.has(sluice.Key()))
 }
