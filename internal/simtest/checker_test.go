@@ -56,6 +56,7 @@ type studied struct {
 	end       time.Duration
 
 	invariant string
+	counts    map[string]int // breaches, by invariant
 	broken    []breach
 }
 
@@ -80,7 +81,7 @@ type lived struct {
 
 func study(w *world) *studied {
 	s := &studied{
-		world: w, events: w.hist.events, byMessage: map[string][]event{}, of: map[string]string{}, lives: map[int]*lived{},
+		world: w, events: w.hist.events, byMessage: map[string][]event{}, of: map[string]string{}, lives: map[int]*lived{}, counts: map[string]int{},
 	}
 	for _, e := range s.events {
 		if e.kind == delivered {
@@ -107,16 +108,18 @@ func study(w *world) *studied {
 	return s
 }
 
-// voidSuccesses finds the successes that do not count: in one call of a FIFO queue
-// those of messages behind the first one of their group that failed. They are not
-// deleted before it, and so they are handled again, in their order.
+// voidSuccesses finds the successes that do not count. In one call of a FIFO queue
+// those of messages behind the first one of their group that failed: they are not
+// deleted before it, and so they are handled again, in their order. And those in a
+// call whose goroutine the handler ended, since that call returned no result.
 func (s *studied) voidSuccesses() {
 	s.void = map[handling]bool{}
-	if !s.fifo {
-		return
-	}
 	for _, l := range s.lives {
 		for call, events := range l.batches {
+			away := slices.ContainsFunc(events, func(e event) bool { return e.kind == wentAway })
+			if !away && !s.fifo {
+				continue
+			}
 			good, halted, group := map[string]bool{}, map[string]bool{}, map[string]string{}
 			for _, e := range events {
 				if e.kind == ended && e.verdict != failure {
@@ -126,7 +129,7 @@ func (s *studied) voidSuccesses() {
 			for _, h := range events[0].handles {
 				m := s.of[h]
 				group[m] = s.byMessage[m][0].group
-				if halted[group[m]] && good[m] {
+				if (away || halted[group[m]]) && good[m] {
 					s.void[handling{call, m}] = true
 				}
 				if !good[m] {
@@ -157,7 +160,7 @@ func (l *lived) note(e event) {
 		if l.stopAt == 0 {
 			l.stopAt = e.at
 		}
-	case began, ended, batchBegan, batchEnded:
+	case began, ended, batchBegan, batchEnded, wentAway:
 		l.batches[e.call] = append(l.batches[e.call], e)
 	case cancelled:
 		l.deathOfContext[e.call] = e.at
@@ -166,8 +169,8 @@ func (l *lived) note(e event) {
 
 // breaks notes a breach of the invariant that is being tested.
 func (s *studied) breaks(at time.Duration, message, format string, args ...any) {
-	const enough = 20 // of one world
-	if len(s.broken) < enough {
+	const enough = 3 // of one invariant, in one world
+	if s.counts[s.invariant]++; s.counts[s.invariant] <= enough {
 		s.broken = append(s.broken, breach{s.invariant, at, message, fmt.Sprintf(format, args...)})
 	}
 }

@@ -44,6 +44,9 @@ func (p *plan) temper(r *rand.Rand) {
 	if p.odds[badHandlers] > 0 {
 		p.mood.bad, p.mood.slow = p.odds[badHandlers], oneOf(r, 0, 0.02, 0.1)
 	}
+	if p.options.ProcessingLimit > 0 { // what goes well is allowed to take its time
+		p.options.ProcessingLimit += 2 * p.mood.longest * time.Duration(p.options.BatchSize)
+	}
 	if p.redrive > 0 && p.odds[badHandlers] > 0 {
 		p.mood.poison = oneOf(r, 0, 0.05)
 	}
@@ -55,7 +58,10 @@ func (p *plan) temper(r *rand.Rand) {
 	}
 	if p.odds[badHandlers] > 0 && r.Float64() < 0.02 {
 		p.mood.hours, p.active = true, 14*time.Hour
-		p.options.PollTime, p.options.VisibilityTimeout = 20*time.Second, 2*time.Minute
+		p.options.PollTime, p.options.VisibilityTimeout, p.processes = 20*time.Second, 2*time.Minute, 1
+		for f := range p.odds {
+			p.odds[f] /= 20 // as many as in a world of minutes
+		}
 	}
 }
 
@@ -236,6 +242,8 @@ func (l *life) perform(ctx context.Context, a act) error {
 	case panics:
 		panic("the handler panics on purpose")
 	case goesAway:
+		call, _ := ctx.Value(callKey{}).(int)
+		l.write(event{kind: wentAway, inc: l.inc, call: call})
 		runtime.Goexit()
 	case hangs:
 		return l.hang(ctx, a)

@@ -26,6 +26,7 @@ const (
 	batchEnded kind = "batch ends"
 	began      kind = "handler begins" // for one message
 	ended      kind = "handler ends"
+	wentAway   kind = "handler ends its goroutine"
 	cancelled  kind = "handler's context ends"
 	runBegan   kind = "run begins"
 	runEnded   kind = "run ends"

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 )
 
 var (
 	seedsFlag = flag.Int("seeds", 0, "how many seeds to simulate; 0: SEEDS, or a few")
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed and print its history; 0: none")
+	aboutFlag = flag.String("about", "", "with -seed: only what concerns the message whose id begins so")
 	levelFlag = flag.String("level", string(atSeam), "the level of -seed: L1 or L2")
 )
 
@@ -49,7 +51,10 @@ func TestNoInvariantIsBrokenAtTheSeam(t *testing.T) {
 	t.Logf("seeds from %d", first)
 	for i := range seeds(300) {
 		seed := first + uint64(i)
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { examine(t, seed, atSeam) })
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			t.Parallel()
+			examine(t, seed, atSeam)
+		})
 	}
 }
 
@@ -60,6 +65,15 @@ func TestReplay(t *testing.T) {
 	}
 	w := examine(t, *seedFlag, level(*levelFlag))
 	t.Log(w.plan)
+	for id, events := range study(w).byMessage {
+		if *aboutFlag == "" || !strings.HasPrefix(id, *aboutFlag) {
+			continue
+		}
+		for _, e := range events {
+			t.Log(e)
+		}
+		return
+	}
 	for _, line := range w.hist.trace() {
 		t.Log(line)
 	}

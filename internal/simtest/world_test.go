@@ -259,7 +259,8 @@ func (w *world) send() {
 		n := left / (w.bursts - i)
 		left -= n
 		w.sendBurst(r, w.messages-left-n, n)
-		time.Sleep(span(r, 0, 2*w.active*3/4/time.Duration(w.bursts)) + time.Microsecond)
+		pause := span(r, 0, 2*w.active*3/4/time.Duration(w.bursts))
+		time.Sleep(min(pause, max(0, w.active*9/10-time.Since(w.hist.began))) + time.Microsecond)
 	}
 }
 
