@@ -25,10 +25,10 @@ func (f *figures) write(w io.Writer, s *shift) {
 	printf(w, "\nstaging: %d events in %s, %d of them repetitions; %s\n",
 		staging.Succeeded, rate(staging.Succeeded, f.traded), s.stager.repeated.Load(), calls(&staging))
 	batches := s.settler.counted()
-	printf(w, "settlement: %d messages in %s, %d of them repetitions; %s\n",
+	printf(w, "settlement: %d messages, in the handler for %s, %d of them repetitions; %s\n",
 		settlement.Succeeded, rate(settlement.Succeeded, batches.busy), batches.repeated, calls(&settlement))
 	if sizes := batches.sizes; len(sizes) > 0 {
-		printf(w, "batches: %d of %d to %d messages (%s); %.1f s from begin to end, most of them to be sure that the queue is empty\n",
+		printf(w, "batches: %d of %d to %d messages (%s); %.1f s from begin to end, with the receives that find the queue empty\n",
 			len(sizes), slices.Min(sizes), slices.Max(sizes), reasons(&settlement), f.settled.Seconds())
 	}
 	if f.resent > 0 {

@@ -127,6 +127,10 @@ func TestSettingsTellValueRuleAndFlag(t *testing.T) {
 		{[]string{"-queue-url", "https://h/1/q"}, `-queue-url is "https://h/1/q" and -settlement-queue-url is "", want both or none`},
 		{[]string{"-queue-url", "https://h/1/q", "-settlement-queue-url", "https://h/1/q"}, "want two queues"},
 		{[]string{"-queue-url", "q", "-settlement-queue-url", "https://h/1/q"}, `-queue-url is "q", want a URL`},
+		{[]string{"-batch", "20000"}, "-batch is 20000, want 1 to 10000"},
+		{[]string{"-wait", "12h"}, "-wait is 12h0m0s, want 1ms to 11h"},
+		{[]string{"-poll", "1500ms"}, "-poll is 1.5s, want whole seconds, 1s to 20s"},
+		{[]string{"-visibility", "13h"}, "-visibility is 13h0m0s, want whole seconds, 1s to 12h"},
 		{[]string{"now"}, `"now" is no flag`},
 	} {
 		_, err := parse(tt.args, nil)

@@ -47,7 +47,7 @@ func parse(args []string, usage io.Writer) (*settings, error) {
 	f.StringVar(&s.settlement, "settlement-queue-url", "", "`URL` of an SQS queue for the settlement (default: a queue in memory)")
 	f.IntVar(&s.batch, "batch", 250, "most transactions that are settled in one database transaction")
 	f.DurationVar(&s.wait, "wait", 5*time.Second, "how long a batch may wait to fill")
-	f.DurationVar(&s.poll, "poll", 0, "how long a receive waits for messages; the end of the day waits for it (default: 20s, and 2s with -now)")
+	f.DurationVar(&s.poll, "poll", 0, "how long a receive waits for messages; the end of the day waits for it (default: 20s, and 1s with -now)")
 	f.DurationVar(&s.visibility, "visibility", 30*time.Second, "after what time the messages of a process that died are received again")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -56,13 +56,13 @@ func parse(args []string, usage io.Writer) (*settings, error) {
 		return nil, fmt.Errorf("%q is no flag, see -help", f.Arg(0))
 	}
 	if s.poll == 0 && s.at == "" && s.every == 0 {
-		s.poll = 2 * time.Second // an idle hour costs ten times the receives of the library's default, but here is none
+		s.poll = time.Second // an idle hour costs twenty times the receives of the default, but here is none
 	}
 	return &s, s.validate()
 }
 
-// validate reports each flag with its value and its rule. The consumers' own
-// options are checked by sluice.New, in the same way.
+// validate reports each flag with its value and its rule, those that become
+// options of the library with the library's.
 func (s *settings) validate() error {
 	var wrong []error
 	note := func(bad bool, format string, args ...any) {
@@ -80,12 +80,19 @@ func (s *settings) validate() error {
 	note(s.events != "" && s.events == s.settlement, "-queue-url and -settlement-queue-url are both %q, want two queues", s.events)
 	note(!isURL(s.events), "-queue-url is %q, want a URL such as https://sqs.eu-central-1.amazonaws.com/123456789012/card-events", s.events)
 	note(!isURL(s.settlement), "-settlement-queue-url is %q, want a URL such as https://sqs.eu-central-1.amazonaws.com/123456789012/card-settlement", s.settlement)
+	note(s.batch < 1 || s.batch > 10_000, "-batch is %d, want 1 to 10000", s.batch)
+	note(s.wait < time.Millisecond || s.wait > 11*time.Hour, "-wait is %v, want 1ms to 11h", s.wait)
+	note(s.poll != 0 && !seconds(s.poll, 20*time.Second), "-poll is %v, want whole seconds, 1s to 20s", s.poll)
+	note(!seconds(s.visibility, 12*time.Hour), "-visibility is %v, want whole seconds, 1s to 12h", s.visibility)
 	_, err := time.Parse("15:04", s.at)
 	note(s.at != "" && err != nil, "-at is %q, want HH:MM, such as 18:00", s.at)
 	_, err = time.Parse(time.DateOnly, s.date)
 	note(s.date != "" && err != nil, "-date is %q, want YYYY-MM-DD", s.date)
 	return errors.Join(wrong...)
 }
+
+// seconds tells whether d is whole seconds, 1 to most, as SQS counts.
+func seconds(d, most time.Duration) bool { return d >= time.Second && d <= most && d%time.Second == 0 }
 
 // isURL tells whether s is the URL of a queue, or empty.
 func isURL(s string) bool {
