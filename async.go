@@ -1,7 +1,6 @@
 package sluice
 
 import (
-	"container/list"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,30 +162,94 @@ type call struct {
 	messages []*Message
 	why      Reason
 	began    time.Time
+	took     time.Duration
 	cancel   context.CancelCauseFunc
 	limit    *time.Timer // ends it by ProcessingLimit; nil: nothing does
-	place    *list.Element
 	err      error
+	exited   bool        // the handler ended its goroutine
 	outcomes []outcome   // of each message
 	panicked *PanicError // nil: it did not
 	cause    error       // why its context ended; nil: it had not
 	dropped  []*held     // failed, with leases that had been lost: nothing to tell SQS
+
+	deletes  []*lease.Lease[*held] // of those that succeeded
+	single   struct {
+		message [1]*Message
+		outcome [1]outcome
+		lease   [1]*lease.Lease[*held]
+	}
+
+	before, after *call // in calls
 }
 
-// start hands a batch over.
+// calls are the calls under way, the oldest first.
+type calls struct {
+	first, last *call
+	n           int
+}
+
+func (cs *calls) add(c *call) {
+	c.before = cs.last
+	if cs.last == nil {
+		cs.first = c
+	} else {
+		cs.last.after = c
+	}
+	cs.last = c
+	cs.n++
+}
+
+func (cs *calls) remove(c *call) {
+	if c.before == nil {
+		cs.first = c.after
+	} else {
+		c.before.after = c.after
+	}
+	if c.after == nil {
+		cs.last = c.before
+	} else {
+		c.after.before = c.before
+	}
+	c.before, c.after = nil, nil
+	cs.n--
+}
+
+// start hands a batch over to a goroutine that waits for one, or to a new one.
 func (r *run) start(batch []*held, why Reason, now time.Time) {
 	ctx, cancel := r.newCall()
-	c := &call{batch: batch, messages: make([]*Message, len(batch)), why: why, began: now, cancel: cancel}
+	c := &call{batch: batch, why: why, began: now, cancel: cancel}
+	c.makeRoom()
 	for i, h := range batch {
 		c.messages[i] = &h.Message
 		h.stage, h.call = handling, c
 	}
-	c.place = r.running.PushBack(c)
+	r.running.add(c)
 	if r.opts.ProcessingLimit > 0 {
 		c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })
 	}
 	r.c.batches.Add(string(why))
-	r.calls.Go(func() { r.handle(ctx, c) })
+	if r.running.n > r.workers {
+		r.workers++
+		r.calls.Go(r.serve)
+	}
+	r.work <- func() { r.handle(ctx, c) } // has room for all calls under way
+}
+
+// makeRoom makes the slices of a call. The commonest one is for a single message
+// and has them in itself.
+func (c *call) makeRoom() {
+	if n := len(c.batch); n > 1 {
+		c.messages, c.outcomes, c.deletes = make([]*Message, n), make([]outcome, n), make([]*lease.Lease[*held], 0, n)
+		return
+	}
+	c.messages, c.outcomes, c.deletes = c.single.message[:], c.single.outcome[:], c.single.lease[:0]
+}
+
+// serve handles calls until there are no more, or a handler ends its goroutine.
+func (r *run) serve() {
+	for handle := range r.work {
+		handle()
+	}
 }
 
 // exceed ends the patience with a call: its context ends, and its messages become
@@ -202,13 +265,17 @@ func (r *run) exceed(c *call) {
 // ends the goroutine.
 func (r *run) handle(ctx context.Context, c *call) {
 	defer func() { r.settle(ctx, c) }()
-	c.err = &PanicError{} // stands if the handler calls runtime.Goexit
+	c.err, c.exited = &exit, true // stands if the handler calls runtime.Goexit
 	messages := c.messages
 	if len(messages) > 1 {
 		messages = slices.Clone(messages) // the handler may do with its slice what it likes
 	}
 	c.err = guard(func() error { return r.handler(ctx, messages) })
+	c.exited = false
 }
+
+// exit is the error of a handler that called runtime.Goexit.
+var exit PanicError
 
 // settle carries out what the handler said of its messages. On a FIFO queue the
 // loop does that, since it knows what stands behind them in their groups.
@@ -216,7 +283,7 @@ func (r *run) settle(ctx context.Context, c *call) {
 	if c.limit != nil {
 		c.limit.Stop()
 	}
-	took := time.Since(c.began)
+	c.took = time.Since(c.began)
 	c.read()
 	if r.lines != nil {
 		c.halt(r.opts.DeadLetterQueueURL != "")
@@ -227,22 +294,24 @@ func (r *run) settle(ctx context.Context, c *call) {
 	}
 	c.cause = context.Cause(ctx)
 	c.cancel(nil)
-	r.told(c, took)
-	r.in.Put(func() { r.handled(c, took) })
+	r.told(c)
+	r.in.Put(c)
 }
+
+// happen notes the end of the call, in the loop.
+func (c *call) happen(r *run) { r.handled(c) }
 
 // carryOut settles the messages of a call, each as was said of it.
 func (r *run) carryOut(ctx context.Context, c *call) {
 	linger := r.linger()
-	deletes := make([]*lease.Lease[*held], 0, len(c.batch))
 	for i, o := range c.outcomes {
 		if o.err == nil || o.kind == discard {
-			deletes = append(deletes, &c.batch[i].lease)
+			c.deletes = append(c.deletes, &c.batch[i].lease)
 			continue
 		}
 		r.refuse(ctx, c, c.batch[i], o, linger)
 	}
-	r.settler.Delete(linger, deletes...)
+	r.settler.Delete(linger, c.deletes...)
 	if linger == 0 {
 		r.settler.Flush() // nothing more is on its way
 	}
@@ -252,7 +321,6 @@ func (r *run) carryOut(ctx context.Context, c *call) {
 // the code that is asked about it; if that fails, so have all messages.
 func (c *call) read() {
 	if c.err == nil {
-		c.outcomes = make([]outcome, len(c.batch))
 		return
 	}
 	err := foreign(func() {
@@ -262,7 +330,7 @@ func (c *call) read() {
 	if err == nil {
 		return
 	}
-	c.outcomes = make([]outcome, len(c.batch))
+	c.outcomes = make([]outcome, len(c.batch)) // not those that the failure has left
 	for i := range c.outcomes {
 		c.outcomes[i].add(err, decision{kind: retry})
 	}
@@ -330,7 +398,7 @@ func (r *run) linger() time.Duration {
 }
 
 // told counts a call of the handler and tells the hooks of it.
-func (r *run) told(c *call, took time.Duration) {
+func (r *run) told(c *call) {
 	t := &r.c.tally
 	failed, succeeded := 0, 0
 	for _, o := range c.outcomes {
@@ -347,17 +415,22 @@ func (r *run) told(c *call, took time.Duration) {
 		t.Panics.Add(1)
 		r.log(slog.LevelError, "the handler panicked", "queue", r.c.url, "panic", p.Error(), "stack", string(p.Stack))
 	}
-	r.hook(func(hooks *Hooks) {
-		hooks.batch(BatchEvent{
-			Messages: c.messages, Why: c.why, Filled: c.began.Sub(c.batch[0].arrived), Took: took, Failed: failed, Err: c.err,
-		})
-	})
+	if r.opts.Hooks.Batch == nil {
+		return
+	}
+	e := BatchEvent{
+		Messages: c.messages, Why: c.why, Filled: c.began.Sub(c.batch[0].arrived), Took: c.took, Failed: failed, Err: c.err,
+	}
+	r.aside.Do(func() { r.opts.Hooks.Batch(e) })
 }
 
 // handled notes the end of a handler call.
-func (r *run) handled(c *call, took time.Duration) {
-	r.running.Remove(c.place)
-	r.pace.Handled(took, time.Now())
+func (r *run) handled(c *call) {
+	r.running.remove(c)
+	if c.exited {
+		r.workers--
+	}
+	r.pace.Handled(c.took, time.Now())
 	for _, h := range c.batch {
 		h.stage, h.call = settling, nil
 	}
@@ -377,7 +450,6 @@ func (r *run) handled(c *call, took time.Duration) {
 // judge settles a call of a FIFO queue: in each message group up to the first
 // message that failed or whose lease was lost.
 func (r *run) judge(c *call) {
-	var deletes []*lease.Lease[*held]
 	for group, begin := range byGroup(c.batch) {
 		for i, h := range group {
 			o := c.outcomes[begin+i]
@@ -394,14 +466,14 @@ func (r *run) judge(c *call) {
 				r.settler.Bury(&h.lease, o.err, r.retryDelay(h, o))
 				continue
 			}
-			deletes = append(deletes, &h.lease)
+			c.deletes = append(c.deletes, &h.lease)
 		}
 	}
 	linger := time.Duration(0) // the next message of the group waits for it
 	if r.opts.DeleteLinger > 0 && !r.closing {
 		linger = r.opts.DeleteLinger
 	}
-	r.settler.Delete(linger, deletes...)
+	r.settler.Delete(linger, c.deletes...)
 }
 
 // stopGroup deals with the failure of the first of hs, messages of one group; the

@@ -1,7 +1,6 @@
 package sluice
 
 import (
-	"container/list"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -193,7 +192,7 @@ func (c *Consumer) Drain(ctx context.Context, h Handler) error {
 // not wait for it. It may be called from handlers and hooks, and more than once.
 func (c *Consumer) Stop() {
 	if r := c.current.Load(); r != nil {
-		r.in.Put(r.stop)
+		r.in.Put(doing(r.stop))
 	}
 }
 
@@ -208,7 +207,7 @@ func (c *Consumer) Resume() { c.pause(false) }
 func (c *Consumer) pause(on bool) {
 	c.paused.Store(on)
 	if r := c.current.Load(); r != nil {
-		r.in.Put(func() {}) // a turn of the loop sees it
+		r.in.Put(doing(func() {})) // a turn of the loop sees it
 	}
 }
 
@@ -399,7 +398,8 @@ type run struct {
 	handler Handler
 	drain   bool
 
-	in      *inbox.Inbox[func()] // what happened: each function is run by the loop
+	in      *inbox.Inbox[event]
+	work    chan func() // calls to handle
 	queue   *queue.Queue
 	keeper  *lease.Keeper[*held]
 	settler *settle.Settler[*held]
@@ -408,12 +408,11 @@ type run struct {
 	onWay   atomic.Int64 // messages that are waiting or being handled: their deletes will come
 	latency atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
-	newCall   func() (context.Context, context.CancelCauseFunc) // for a handler call; ends by interrupt
-	interrupt context.CancelCauseFunc                           // at the shutdown timeout
-	fetch     func(try attempt) ([]types.Message, error)        // makes a receive; ends by cut
-	cut       context.CancelFunc                                // at the shutdown timeout
-	calls     sync.WaitGroup                                    // handler calls
-	helpers   sync.WaitGroup                                    // all other goroutines
+	newCall func() (context.Context, context.CancelCauseFunc) // for a handler call
+	fetch   func(try attempt) ([]types.Message, error)        // makes a receive; ends by cut
+	cut     context.CancelFunc                                // at the shutdown timeout
+	calls   sync.WaitGroup                                    // handler calls
+	helpers sync.WaitGroup                                    // all other goroutines
 
 	// Owned by the loop.
 	pace      *pace.Pace
@@ -422,17 +421,18 @@ type run struct {
 	lines     *lines           // nil on a standard queue
 	attempts  []attempt        // receives of a FIFO queue that may be repeated
 	hand      map[string]*held // all messages held, by id
-	running   *list.List       // of *call, the oldest first
-	out       int              // receives that wait for their answers
-	asked     int              // messages that they asked for
-	bytes     int              // of the messages held
-	largest   int              // bytes of the largest of the latest messages
-	received  int              // in this run
-	empty     bool             // the newest answer brought nothing
-	closing   bool             // no more receives; the run ends when all is settled
-	stopped   time.Time        // when the stop began; zero: it has not
-	over      bool             // the shutdown timeout is over
-	fatal     error            // why the run ends by itself
+	running   calls
+	workers   int       // goroutines that handle calls, or wait for one
+	out       int       // receives that wait for their answers
+	asked     int       // messages that they asked for
+	bytes     int       // of the messages held
+	largest   int       // bytes of the largest of the latest messages
+	received  int       // in this run
+	empty     bool      // the newest answer brought nothing
+	closing   bool      // no more receives; the run ends when all is settled
+	stopped   time.Time // when the stop began; zero: it has not
+	over      bool      // the shutdown timeout is over
+	fatal     error     // why the run ends by itself
 	report    ShutdownError
 	timer     *time.Timer
 	alarm     time.Time // when timer fires
@@ -441,14 +441,25 @@ type run struct {
 	outage    bool      // receives fail and it has been said
 }
 
+// An event is something that the loop is told of.
+type event interface {
+	// happen does what follows from it. It is called by the loop.
+	happen(r *run)
+}
+
+// doing is an event that is only something to do.
+type doing func()
+
+func (d doing) happen(*run) { d() }
+
 func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	o := &c.opts
 	r := &run{
 		c: c, opts: o, handler: h, drain: drain,
-		in:      inbox.New[func()](),
+		in:      inbox.New[event](),
+		work:    make(chan func(), o.Concurrency),
 		aside:   aside.New(hookBacklog),
 		hand:    map[string]*held{},
-		running: list.New(),
 		largest: maxBody, // until a message has been seen
 		timer:   time.NewTimer(time.Hour),
 		dropped: c.tally.Dropped.Load(),
@@ -462,9 +473,9 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		r.collector = r.pile
 	}
 	r.latency.Store(int64(20 * time.Millisecond)) // until a call has been seen
-	handlers, interrupt := context.WithCancelCause(context.WithoutCancel(ctx))
+	handlers := context.WithoutCancel(ctx)
 	receives, cut := context.WithCancel(context.WithoutCancel(ctx))
-	r.interrupt, r.cut = interrupt, cut
+	r.cut = cut
 	r.newCall = func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(handlers) }
 	r.fetch = func(try attempt) ([]types.Message, error) {
 		return r.queue.Receive(receives, try.n, r.pollTime(), try.id)
@@ -473,7 +484,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: o.Receivers, Rand: o.rand})
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: o.Receivers, Rand: o.rand,
-		Done: func(results []settle.Result[*held]) { r.in.Put(func() { r.settled(results) }) },
+		Done: func(results []settle.Result[*held]) { r.in.Put(doing(func() { r.settled(results) })) },
 		Send: r.bury, Unburied: r.unburied,
 	})
 	r.pace = pace.New(pace.Config{
@@ -492,8 +503,8 @@ func (r *run) whole(ctx context.Context) error {
 	r.helpers.Go(func() { r.keeper.Run(keeping) })
 	r.helpers.Go(func() { r.aside.Run(keeping) })
 	r.loop(ctx)
-	r.interrupt(ErrShutdown)
-	r.cut()
+	r.interrupt()
+	close(r.work)
 	left := r.leave()
 	err := r.result(left)
 	r.rest()
@@ -518,8 +529,8 @@ func (r *run) loop(ctx context.Context) {
 		}
 		select {
 		case <-r.in.Ready():
-			for _, happen := range r.in.Take() {
-				happen()
+			for _, e := range r.in.Take() {
+				e.happen(r)
 			}
 		case <-done:
 			r.stop()
@@ -533,7 +544,7 @@ func (r *run) loop(ctx context.Context) {
 // finished tells whether the loop is at its end, and otherwise sets the timer for
 // the ends that a stop brings.
 func (r *run) finished(now time.Time) bool {
-	if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.Len() == 0 {
+	if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.n == 0 {
 		return true
 	}
 	return !r.stopped.IsZero() && !now.Before(r.end())
@@ -590,10 +601,17 @@ func (r *run) keepTime(now time.Time) {
 // What has not begun is given back.
 func (r *run) interruptAll() {
 	r.over = true
-	r.interrupt(ErrShutdown)
-	r.cut()
+	r.interrupt()
 	r.giveBack(r.unbegun())
 	r.wakeAt(r.end())
+}
+
+// interrupt ends the contexts of all that is under way.
+func (r *run) interrupt() {
+	for c := r.running.first; c != nil; c = c.after {
+		c.cancel(ErrShutdown)
+	}
+	r.cut()
 }
 
 // unbegun takes out of the collector all that waits, in the order in which it is
@@ -640,8 +658,8 @@ func (r *run) leave() int {
 	ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
 	defer cancel()
 	r.settler.Close(ctx)
-	for _, happen := range r.in.Take() {
-		happen()
+	for _, e := range r.in.Take() {
+		e.happen(r)
 	}
 	return len(r.hand)
 }
@@ -653,7 +671,7 @@ func (r *run) wait() {
 	go func() {
 		defer close(gone)
 		r.helpers.Wait()
-		if r.running.Len() == 0 {
+		if r.running.n == 0 {
 			r.calls.Wait()
 		}
 	}()
@@ -679,10 +697,10 @@ func (r *run) result(left int) error {
 	if r.fatal != nil {
 		errs = append(errs, r.fatal)
 	}
-	if left+r.report.Abandoned > 0 || r.over && r.report.GivenBack+r.running.Len() > 0 {
+	if left+r.report.Abandoned > 0 || r.over && r.report.GivenBack+r.running.n > 0 {
 		report := r.report
 		report.Abandoned += left
-		report.Stuck = r.running.Len()
+		report.Stuck = r.running.n
 		errs = append(errs, &report)
 	}
 	return errors.Join(errs...)
@@ -711,10 +729,10 @@ func (r *run) receive(now time.Time) {
 		alone := len(r.hand) == 0 && r.out == 1
 		try := r.attempt(n, now)
 		r.helpers.Go(func() {
-			a := answer{asked: n, alone: alone, try: try, sent: time.Now()}
+			a := &answer{asked: n, alone: alone, try: try, sent: time.Now()}
 			a.messages, a.err = r.fetch(try)
 			a.arrived = time.Now()
-			r.in.Put(func() { r.answered(a) })
+			r.in.Put(a)
 		})
 	}
 }
@@ -761,7 +779,7 @@ func (r *run) pollTime() time.Duration {
 // view is the run as its pace sees it.
 func (r *run) view(now time.Time) pace.View {
 	v := pace.View{
-		Now: now, Free: r.opts.Concurrency - r.running.Len(), Waiting: r.collector.ready(),
+		Now: now, Free: r.opts.Concurrency - r.running.n, Waiting: r.collector.ready(),
 		Held: len(r.hand), Due: r.collector.due(), Latency: time.Duration(r.latency.Load()),
 	}
 	v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked
@@ -786,7 +804,9 @@ type answer struct {
 	err           error
 }
 
-func (r *run) answered(a answer) {
+func (a *answer) happen(r *run) { r.answered(a) }
+
+func (r *run) answered(a *answer) {
 	r.out--
 	r.asked -= a.asked
 	now := time.Now()
@@ -809,7 +829,7 @@ func (r *run) answered(a answer) {
 }
 
 // unanswered deals with a receive that failed.
-func (r *run) unanswered(a answer, now time.Time) {
+func (r *run) unanswered(a *answer, now time.Time) {
 	fault := queue.ClassifyRequest(a.err)
 	if r.over {
 		return // the receive was cut
@@ -845,7 +865,7 @@ func (r *run) recovered() {
 }
 
 // take puts the messages of an answer under leases and into the collector.
-func (r *run) take(a answer) {
+func (r *run) take(a *answer) {
 	r.received += len(a.messages)
 	r.c.tally.Received.Add(int64(len(a.messages)))
 	slab := make([]held, len(a.messages)) // one allocation for all
@@ -885,7 +905,7 @@ const smallest = 1 << 10
 
 // adopt notes that a message in hand was received once more. Only its newest
 // receipt handle is sure to delete it; it is not handled twice.
-func (r *run) adopt(known, newer *held, a answer) {
+func (r *run) adopt(known, newer *held, a *answer) {
 	r.c.tally.Duplicates.Add(1)
 	known.handle, known.sent = newer.handle, a.sent
 	known.lost.Store(false)
@@ -897,7 +917,7 @@ func (r *run) dispatch(now time.Time) {
 	if r.over {
 		return
 	}
-	for r.running.Len() < r.opts.Concurrency {
+	for r.running.n < r.opts.Concurrency {
 		batch, why := r.collector.next(now, r.hurry())
 		if len(batch) == 0 {
 			r.wakeAt(r.collector.wakes())
@@ -926,7 +946,7 @@ func (r *run) hurry() Reason {
 // stuffed tells whether there is no room for another message, and nothing but a
 // batch that is handed over will make some.
 func (r *run) stuffed() bool {
-	return r.out == 0 && r.running.Len() == 0 &&
+	return r.out == 0 && r.running.n == 0 &&
 		(r.bytes+r.largest > r.opts.BytesInFlight || len(r.hand) >= maxInFlight)
 }
 
@@ -1019,7 +1039,7 @@ func (r *run) renew(ctx context.Context, renewals []lease.Renewal[*held]) []erro
 		case queue.ClassifyEntry(err) == queue.Lost:
 			errs[i] = fmt.Errorf("%w: %w", lease.ErrGone, err)
 		case queue.ClassifyEntry(err) == queue.Lasting:
-			r.in.Put(func() { r.fail("renewing leases of", err) })
+			r.in.Put(doing(func() { r.fail("renewing leases of", err) }))
 		}
 	}
 	return errs
@@ -1027,10 +1047,13 @@ func (r *run) renew(ctx context.Context, renewals []lease.Renewal[*held]) []erro
 
 // lost is told by the keeper of leases that have ended while they were kept.
 func (r *run) lost(leases []*lease.Lease[*held], cause error) {
+	now := time.Now()
 	for _, l := range leases {
-		l.Of.lost.Store(true)
+		if r.keeper.Left(l, now) <= 0 { // else it was adopted meanwhile
+			l.Of.lost.Store(true)
+		}
 	}
-	r.in.Put(func() { r.loseAll(leases, cause) })
+	r.in.Put(doing(func() { r.loseAll(leases, cause) }))
 }
 
 func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
@@ -1041,7 +1064,9 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 		}
 		r.c.tally.Lost.Add(1)
 		r.log(slog.LevelWarn, "lease lost", "queue", r.c.url, "message", h.ID, "cause", cause)
-		r.hook(func(hooks *Hooks) { hooks.leaseLost(LeaseEvent{Message: &h.Message, Err: cause}) })
+		if hook := r.opts.Hooks.LeaseLost; hook != nil {
+			r.aside.Do(func() { hook(LeaseEvent{Message: &h.Message, Err: cause}) })
+		}
 		switch h.stage {
 		case waiting:
 			r.onWay.Add(-1)
@@ -1078,15 +1103,9 @@ func (r *run) observe(c queue.Call) {
 		old := r.latency.Load()
 		r.latency.Store(old + (int64(c.Took)-old)/weight) // a lost update changes little
 	}
-	r.hook(func(hooks *Hooks) { hooks.call(CallEvent(c)) })
-}
-
-// hook lets f call hooks, soon and on another goroutine.
-func (r *run) hook(f func(*Hooks)) {
-	if r.opts.Hooks.none() {
-		return
+	if hook := r.opts.Hooks.Call; hook != nil {
+		r.aside.Do(func() { hook(CallEvent(c)) })
 	}
-	r.aside.Do(func() { f(&r.opts.Hooks) })
 }
 
 // log writes a line about the queue, soon and on another goroutine: a logger may block.
@@ -1099,7 +1118,7 @@ func (r *run) publish(now time.Time) {
 	t := &r.c.tally
 	t.InFlight.Store(int64(len(r.hand)))
 	t.Bytes.Store(int64(r.bytes))
-	t.Handlers.Store(int64(r.running.Len()))
+	t.Handlers.Store(int64(r.running.n))
 	t.Dropped.Store(r.dropped + r.aside.Dropped())
 	t.Oldest.Store(r.oldest())
 	r.enter(r.state(), now)
@@ -1108,10 +1127,10 @@ func (r *run) publish(now time.Time) {
 // oldest returns when the handler call began that has been running longest, in
 // nanoseconds since 1970; 0: there is none.
 func (r *run) oldest() int64 {
-	if e := r.running.Front(); e != nil {
-		return e.Value.(*call).began.UnixNano() //nolint:forcetypeassert // nothing else is in the list
+	if r.running.first == nil {
+		return 0
 	}
-	return 0
+	return r.running.first.began.UnixNano()
 }
 
 // enter notes a state, and tells the hooks of it if it is worth telling: waiting
@@ -1119,8 +1138,12 @@ func (r *run) oldest() int64 {
 func (r *run) enter(s State, now time.Time) {
 	before, changed := r.c.tally.Enter(string(s), now)
 	working := func(s State) bool { return s == StateReceiving || s == StateWaiting }
-	if changed && !(working(s) && working(State(before))) {
-		r.hook(func(hooks *Hooks) { hooks.health(r.c.Health()) })
+	if !changed || working(s) && working(State(before)) {
+		return
+	}
+	if hook := r.opts.Hooks.Health; hook != nil {
+		health := r.c.Health()
+		r.aside.Do(func() { hook(health) })
 	}
 }
 

@@ -347,21 +347,3 @@ type LeaseEvent struct {
 	Message *Message
 	Err     error // why it was lost
 }
-
-func (h *Hooks) none() bool {
-	return h.Call == nil && h.Batch == nil && h.LeaseLost == nil && h.Health == nil
-}
-
-func (h *Hooks) call(e CallEvent) { tell(h.Call, e) }
-
-func (h *Hooks) batch(e BatchEvent) { tell(h.Batch, e) }
-
-func (h *Hooks) leaseLost(e LeaseEvent) { tell(h.LeaseLost, e) }
-
-func (h *Hooks) health(e Health) { tell(h.Health, e) }
-
-func tell[E any](hook func(E), e E) {
-	if hook != nil {
-		hook(e)
-	}
-}
