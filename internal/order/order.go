@@ -290,7 +290,7 @@ func swap[M Message](h []*line[M], i, j int) {
 }
 
 func push[M Message](h *[]*line[M], x any) {
-	l := x.(*line[M]) //nolint:forcetypeassert // nothing else is ever pushed
+	l := x.(*line[M]) //nolint:errcheck,forcetypeassert // nothing else is ever pushed
 	l.index = len(*h)
 	*h = append(*h, l)
 }

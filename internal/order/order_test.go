@@ -1,0 +1,245 @@
+package order_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/internal/order"
+)
+
+// A msg is a message in these stories: "b2" is number 2, of group b.
+type msg struct {
+	group    string
+	number   int
+	sequence string
+	arrived  time.Time
+	size     int
+}
+
+func newMsg(group string, number int, arrived time.Time, size int) *msg {
+	return &msg{group: group, number: number, sequence: sequence(number), arrived: arrived, size: size}
+}
+
+func sequence(number int) string { return fmt.Sprintf("%020d", number) }
+
+func (m *msg) Group() string      { return m.group }
+func (m *msg) Sequence() string   { return m.sequence }
+func (m *msg) Arrived() time.Time { return m.arrived }
+func (m *msg) Size() int          { return m.size }
+func (m *msg) String() string     { return fmt.Sprint(m.group, m.number) }
+
+// noon is when the stories begin.
+var noon = time.Date(2026, time.January, 1, 12, 0, 0, 0, time.UTC)
+
+// at makes messages of 10 bytes each from their names, all arrived d after noon.
+func at(d time.Duration, names ...string) []*msg {
+	ms := make([]*msg, len(names))
+	for i, name := range names {
+		var number int
+		_, _ = fmt.Sscan(name[1:], &number)
+		ms[i] = newMsg(name[:1], number, noon.Add(d), 10)
+	}
+	return ms
+}
+
+// names turns messages back into their names.
+func names(ms []*msg) []string {
+	names := make([]string, len(ms))
+	for i, m := range ms {
+		names[i] = m.String()
+	}
+	return names
+}
+
+const plenty = 1 << 20 // of messages, or bytes
+
+func TestAGroupIsTakenTogetherAndInOrder(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a1", "b2", "a3", "b4")...)
+	require.Equal(t, []string{"a1", "a3", "b2", "b4"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestTheGroupWhoseFrontHasWaitedLongestComesFirst(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(2*time.Second, "a1")...)
+	ls.Add(at(1*time.Second, "b2")...)
+	ls.Add(at(1*time.Second, "c3")...)
+	require.Equal(t, []string{"b2", "c3", "a1"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestAMessageThatCameLateGoesToItsPlace(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a2", "a4")...)
+	ls.Add(at(time.Second, "a3", "a1")...)
+	require.Equal(t, []string{"a1", "a2", "a3", "a4"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestAGroupIsClosedUntilAllItsMessagesAreSettled(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a1", "a2", "a3", "b4")...)
+	require.Equal(t, []string{"a1", "a2"}, names(ls.Take(2, plenty)))
+	require.Equal(t, []string{"b4"}, names(ls.Take(plenty, plenty)), "another group goes on")
+
+	ls.Settled("a")
+	require.Empty(t, ls.Take(plenty, plenty))
+	ls.Settled("a")
+	require.Equal(t, []string{"a3"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestWhatCameBackIsTakenBeforeWhatIsBehindIt(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a1", "a2", "a3")...)
+	taken := ls.Take(2, plenty)
+	ls.Settled("a")
+	ls.Return("a", taken[1:], time.Time{})
+	require.Equal(t, []string{"a2", "a3"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestAGroupWaitsForTheNextTryOfItsFront(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a1", "a2", "b3")...)
+	ls.Return("a", ls.Take(1, plenty), noon.Add(time.Minute))
+	require.Equal(t, noon.Add(time.Minute), ls.Resumes())
+	require.Equal(t, []string{"a"}, ls.Delayed())
+	require.Equal(t, []string{"b3"}, names(ls.Take(plenty, plenty)))
+
+	ls.Resume(noon.Add(time.Minute - 1))
+	require.Empty(t, ls.Take(plenty, plenty))
+	ls.Resume(noon.Add(time.Minute))
+	require.Zero(t, ls.Resumes())
+	require.Empty(t, ls.Delayed())
+	require.Equal(t, []string{"a1", "a2"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestALateArrivalDoesNotShortenTheWaitOfItsGroup(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a2")...)
+	ls.Return("a", ls.Take(1, plenty), noon.Add(time.Minute))
+	ls.Add(at(0, "a1", "a3")...)
+	require.Empty(t, ls.Take(plenty, plenty))
+	ls.Resume(noon.Add(time.Minute))
+	require.Equal(t, []string{"a1", "a2", "a3"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestBytesEndATakeButNeverLeaveItEmpty(t *testing.T) {
+	for bytes, want := range map[int][]string{
+		0:  {"a1"},
+		10: {"a1"},
+		19: {"a1"},
+		20: {"a1", "a2"},
+		29: {"a1", "a2"},
+		30: {"a1", "a2", "b3"},
+	} {
+		ls := order.New[*msg]()
+		ls.Add(at(0, "a1", "a2", "b3")...)
+		require.Equal(t, want, names(ls.Take(plenty, bytes)), "with %d bytes", bytes)
+	}
+}
+
+func TestReadyCountsOnlyWhatMayBeTaken(t *testing.T) {
+	ls := order.New[*msg]()
+	ready := func(n, bytes int, oldest time.Time) {
+		t.Helper()
+		gotN, gotBytes, gotOldest := ls.Ready()
+		require.Equal(t, n, gotN)
+		require.Equal(t, bytes, gotBytes)
+		require.Equal(t, oldest, gotOldest)
+	}
+	ready(0, 0, time.Time{})
+	ls.Add(at(time.Second, "a1", "a2", "a3")...)
+	ls.Add(at(time.Minute, "b4")...)
+	ready(4, 40, noon.Add(time.Second))
+	taken := ls.Take(1, plenty)
+	ready(1, 10, noon.Add(time.Minute)) // of b alone
+	ls.Return("a", taken, time.Time{})
+	ready(4, 40, noon.Add(time.Second))
+	ls.Take(plenty, plenty)
+	ready(0, 0, time.Time{})
+}
+
+func TestLeaveTakesWhatIsBehindAndClosesTheGroup(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a1", "a2", "a3")...)
+	left := ls.Leave("a", sequence(1))
+	require.Equal(t, []string{"a2", "a3"}, names(left))
+	require.Empty(t, ls.Take(plenty, plenty), "they are not settled yet")
+	ls.Settled("a")
+	ls.Settled("a")
+	require.Equal(t, []string{"a1"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestLeaveOfAllForgetsTheWaitOfTheGroup(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a1")...)
+	ls.Return("a", ls.Take(1, plenty), noon.Add(time.Hour))
+	require.Equal(t, []string{"a1"}, names(ls.Leave("a", "")))
+	require.Zero(t, ls.Resumes())
+	ls.Settled("a")
+	ls.Add(at(0, "a1")...)
+	require.Equal(t, []string{"a1"}, names(ls.Take(plenty, plenty)), "received again, it does not wait any more")
+}
+
+func TestARemovedMessageLeavesNoGap(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a1", "a2", "a3")...)
+	ls.Remove("a", func(m *msg) bool { return m.number == 2 })
+	require.Equal(t, []string{"a1", "a3"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestAnUnknownGroupIsNoTrouble(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Settled("x")
+	ls.Return("x", at(0, "x1"), time.Time{})
+	ls.Remove("x", func(*msg) bool { return true })
+	require.Empty(t, ls.Leave("x", ""))
+	require.Empty(t, ls.Take(plenty, plenty))
+	require.Zero(t, ls.Len())
+}
+
+func TestGroupsAreThoseWithMessagesThatWait(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "c1", "a2", "b3")...)
+	require.Equal(t, []string{"a", "b", "c"}, ls.Groups())
+	ls.Take(1, plenty)
+	require.Equal(t, []string{"a", "b"}, ls.Groups())
+	require.Equal(t, 3, ls.Len(), "of c a message is out")
+	ls.Settled("c")
+	require.Equal(t, 2, ls.Len())
+}
+
+func TestAMillionGroupsLeaveNothingBehind(t *testing.T) {
+	ls := order.New[*msg]()
+	pass := func(from, n int) {
+		for i := from; i < from+n; i++ {
+			ls.Add(newMsg(fmt.Sprint("customer ", i), i, noon, 1))
+		}
+		for range n / 10 {
+			taken := ls.Take(10, plenty)
+			require.Len(t, taken, 10)
+			for _, m := range taken {
+				ls.Settled(m.group)
+			}
+		}
+	}
+	pass(0, 1000) // what the thousand that are here at once need stays
+	base := heap()
+	for i := range 1000 {
+		pass(1000*i, 1000)
+	}
+	require.Zero(t, ls.Len())
+	require.Empty(t, ls.Groups())
+	require.InDelta(t, base, heap(), 1<<20)
+	runtime.KeepAlive(ls)
+}
+
+// heap returns the bytes that live.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
