@@ -1,0 +1,181 @@
+package pace_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/internal/pace"
+)
+
+var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func events(slots int) pace.Config {
+	return pace.Config{Batch: 1, Slots: slots, WaitTime: time.Second, Receivers: 16, MaxInFlight: 120_000, Hold: true, Rand: func() float64 { return 0.999 }}
+}
+
+func view(at time.Duration, free, waiting, held int) pace.View {
+	return pace.View{Now: began.Add(at), Free: free, Waiting: waiting, Held: held, Budget: 1000, Enough: 1000, Latency: 10 * time.Millisecond}
+}
+
+func TestTheFirstReceiveAsksForNoMoreThanThereAreSlots(t *testing.T) {
+	for slots, want := range map[int]int{1: 1, 3: 3, 10: 10, 500: 10} {
+		n, _ := pace.New(events(slots)).Next(view(0, slots, 0, 0))
+		require.Equal(t, want, n)
+	}
+}
+
+func TestABudgetBoundsAReceive(t *testing.T) {
+	v := view(0, 100, 0, 0)
+	v.Budget, v.Enough = 3, 3
+	n, _ := pace.New(events(100)).Next(v)
+	require.Equal(t, 3, n)
+	v.Budget = 0
+	n, _ = pace.New(events(100)).Next(v)
+	require.Zero(t, n)
+	c := events(100)
+	c.MaxInFlight = 4
+	n, _ = pace.New(c).Next(view(0, 100, 0, 0))
+	require.Equal(t, 4, n)
+}
+
+func TestNothingIsPrefetchedBeforeTheHandlersAreKnown(t *testing.T) {
+	p := pace.New(events(10))
+	n, at := p.Next(view(0, 0, 0, 10))
+	require.Zero(t, n)
+	require.True(t, at.IsZero())
+}
+
+func TestASingleFreeSlotIsNotWorthAReceiveAtOnce(t *testing.T) {
+	p := pace.New(events(10))
+	p.Handled(5*time.Second, began)
+	n, at := p.Next(view(0, 1, 0, 9))
+	require.Zero(t, n)
+	require.Equal(t, began.Add(100*time.Millisecond), at)
+	n, _ = p.Next(view(100*time.Millisecond, 1, 0, 9))
+	require.Positive(t, n, "but it is after a moment")
+}
+
+func TestNoMoreIsHeldThanIsHandledWithinASecond(t *testing.T) {
+	for took, most := range map[time.Duration]int{10 * time.Minute: 0, 20 * time.Second: 0, 5 * time.Second: 2, time.Second: 10} {
+		p := pace.New(events(10))
+		for range 20 {
+			p.Handled(took, began)
+		}
+		n, _ := p.Next(view(0, 0, 0, 10))
+		require.LessOrEqual(t, n, most, "%v", took)
+		n, _ = p.Next(view(0, 0, most, 10+most))
+		require.Zero(t, n, "%v", took)
+	}
+}
+
+func TestHandlersThatHangAreNotFast(t *testing.T) {
+	p := pace.New(events(10))
+	p.Handled(10*time.Millisecond, began)
+	n, _ := p.Next(view(0, 0, 0, 10))
+	require.Equal(t, 10, n)
+	n, _ = p.Next(view(time.Hour, 0, 0, 10))
+	require.Zero(t, n)
+}
+
+// out sends receives until no more go out and returns how many there were.
+func out(p *pace.Pace, v pace.View) (n int) {
+	for {
+		asked, _ := p.Next(v)
+		if asked == 0 {
+			return n
+		}
+		p.Sent(asked)
+		v.Budget -= asked
+		n++
+	}
+}
+
+func TestReceiversGrowWithFullAnswersAndShrinkToOne(t *testing.T) {
+	p := pace.New(events(1000))
+	v := view(0, 1000, 0, 0)
+	for want := 1; want <= 16; want++ {
+		more := out(p, v)
+		require.Positive(t, more)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, Sent: v.Now}, v)
+		require.Positive(t, out(p, v))
+		p.Answered(pace.Answer{Asked: 10, Got: 10, Sent: v.Now}, v)
+	}
+	p.Answered(pace.Answer{Asked: 10, Sent: v.Now}, v)
+	require.Zero(t, out(p, v), "an empty queue needs a single receiver")
+}
+
+func TestFailuresAreBackedOffUpToThirtySeconds(t *testing.T) {
+	p := pace.New(events(10))
+	v := view(0, 10, 0, 0)
+	var last time.Duration
+	for i := range 30 {
+		n, at := p.Next(v)
+		require.Positive(t, n, "%v", at)
+		p.Sent(n)
+		sent := v.Now
+		v.Now = v.Now.Add(time.Millisecond)
+		p.Answered(pace.Answer{Asked: n, Sent: sent, Failed: true}, v)
+		n, at = p.Next(v)
+		require.Zero(t, n, "no receive at once after a failure")
+		wait := at.Sub(v.Now)
+		require.LessOrEqual(t, wait, 30*time.Second)
+		require.GreaterOrEqual(t, wait, last)
+		failures, until := p.Outage()
+		require.Equal(t, i+1, failures)
+		require.Equal(t, at, until)
+		last, v.Now = wait, at
+	}
+	require.Greater(t, last, 29*time.Second)
+	n, _ := p.Next(v)
+	p.Sent(n)
+	p.Answered(pace.Answer{Asked: n, Got: 1, Sent: v.Now}, v)
+	failures, _ := p.Outage()
+	require.Zero(t, failures)
+	n, _ = p.Next(v)
+	require.Positive(t, n, "a success resets it")
+}
+
+func TestReceivesThatWereOutTogetherFailOnce(t *testing.T) {
+	p := pace.New(events(1000))
+	v := view(0, 1000, 0, 0)
+	for range 8 {
+		out(p, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, Sent: v.Now}, v)
+	}
+	n := out(p, v)
+	require.Greater(t, n, 1)
+	sent := v.Now
+	for range n {
+		v.Now = v.Now.Add(time.Millisecond)
+		p.Answered(pace.Answer{Asked: 10, Sent: sent, Failed: true}, v)
+	}
+	failures, _ := p.Outage()
+	require.Equal(t, 1, failures)
+}
+
+func TestAReceiveIsHeldBackWhileABatchFillsAndNotAfterAFullAnswer(t *testing.T) {
+	c := events(10)
+	c.Batch, c.WaitTime = 100, 5*time.Second
+	fresh := func(got int) (*pace.Pace, pace.View) {
+		p := pace.New(c)
+		v := view(0, 10, 0, 0)
+		n, _ := p.Next(v)
+		p.Sent(n)
+		v = view(time.Millisecond, 10, got, got)
+		v.Due = v.Now.Add(5 * time.Second)
+		p.Answered(pace.Answer{Asked: n, Got: got, Sent: began}, v)
+		return p, v
+	}
+	p, v := fresh(1)
+	n, at := p.Next(v)
+	require.Zero(t, n)
+	require.True(t, at.After(v.Now) && at.Before(v.Due), "%v", at)
+	v.Now = at
+	n, _ = p.Next(v)
+	require.Equal(t, 10, n)
+	p, v = fresh(10)
+	n, _ = p.Next(v)
+	require.Equal(t, 10, n)
+}
