@@ -21,7 +21,6 @@ func TestMessageReachesTheOtherAtOnce(t *testing.T) {
 		w.start("relay", "pusher")
 		ben := w.device("ben")
 		ben.online()
-		defer ben.offline()
 		time.Sleep(time.Minute)
 
 		w.send("ada", "ben", "Hello")
@@ -47,7 +46,6 @@ func TestWhatIsSentToADeviceThatIsOfflineWaitsAndArrivesInOrderOnce(t *testing.T
 		require.Equal(w, 250, w.waiting("ben"))
 
 		ben.online()
-		defer ben.offline()
 		require.Equal(w, append([]string{"before"}, counting("waits", 250)...), ben.shows())
 		require.Zero(w, w.waiting("ben"))
 	})
@@ -68,7 +66,6 @@ func TestComingAndGoingLosesNothingAndShowsNothingTwice(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		ben.online()
-		defer ben.offline()
 		require.Equal(w, sent, ben.shows())
 	})
 }
@@ -86,7 +83,6 @@ func TestMessageThatWasStreamedButNotShownIsStreamedAgain(t *testing.T) {
 
 		again := w.device("ben") // it knows nothing of what was streamed
 		again.online()
-		defer again.offline()
 		require.Equal(w, []string{"Hello"}, again.shows())
 		require.Zero(w, w.waiting("ben"))
 	})
@@ -104,9 +100,23 @@ func TestComingBackAcknowledgesWhatWasShown(t *testing.T) {
 		require.Equal(w, 2, w.waiting("ben"))
 
 		ben.online()
-		defer ben.offline()
 		require.Zero(w, w.waiting("ben"))
 		require.Equal(w, []string{"one", "two"}, ben.shows())
+	})
+}
+
+func TestAcknowledgementIsForAMessageAndThoseBeforeIt(t *testing.T) {
+	tell(t, func(w *world) {
+		w.start("relay", "pusher")
+		ids := w.send("ada", "ben", "one", "two", "three")
+		time.Sleep(time.Second)
+		require.Equal(w, 3, w.waiting("ben"))
+		for _, id := range []string{ids[1], ids[0], ids[1]} { // in whatever order they come
+			require.Equal(w, http.StatusNoContent, w.ask(http.MethodPost, "/users/ben/shown", map[string]string{"id": id}).Code)
+			require.Equal(w, 1, w.waiting("ben"))
+		}
+		require.Equal(w, http.StatusNotFound, w.ask(http.MethodPost, "/users/ada/shown", map[string]string{"id": ids[2]}).Code, "it is not Ada's")
+		require.Equal(w, 1, w.waiting("ben"))
 	})
 }
 
@@ -127,7 +137,6 @@ func TestTwoTabsOfOnePhoneBothShowEverythingOnce(t *testing.T) {
 
 		for _, tab := range []*device{first, second} {
 			require.Equal(w, []string{"both see it", "the first acknowledges it"}, tab.shows())
-			tab.offline()
 		}
 	})
 }
@@ -139,7 +148,6 @@ func TestBothDirectionsAndOtherPeopleDoNotMix(t *testing.T) {
 		for _, user := range []string{"ada", "ben", "eve"} {
 			phones[user] = w.device(user)
 			phones[user].online()
-			defer phones[user].offline()
 		}
 		for i := range 30 {
 			w.send("ada", "ben", fmt.Sprintf("from ada %d", i+1))
@@ -158,7 +166,6 @@ func TestPostThatIsRepeatedIsOneMessage(t *testing.T) {
 		w.start("relay", "pusher")
 		ben := w.device("ben")
 		ben.online()
-		defer ben.offline()
 		for range 3 { // the answers were lost
 			w.posts = 0
 			w.send("ada", "ben", "Hello")
@@ -173,7 +180,6 @@ func TestEventThatArrivesTwiceMakesOneNotification(t *testing.T) {
 		w.start("relay", "pusher")
 		ben := w.device("ben")
 		ben.online()
-		defer ben.offline()
 		w.send("ada", "ben", "one", "two")
 		for range 3 {
 			time.Sleep(6 * time.Minute) // a deduplication id is remembered for five
@@ -204,8 +210,6 @@ func TestEventThatFailsIsHandledAgainBeforeTheNext(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		require.Equal(w, counting("to ben", 5), ben.shows())
 		require.Zero(w, fail.left[ids[0]]+fail.left[ids[2]])
-		ben.offline()
-		eve.offline()
 	})
 }
 
@@ -235,7 +239,6 @@ func TestPusherThatStartsAgainGoesOnWhereItWas(t *testing.T) {
 		w.start("relay", "pusher")
 		ben := w.device("ben")
 		ben.online()
-		defer ben.offline()
 		var sent []string
 		for i := range 5 {
 			texts := counting(fmt.Sprintf("round %d message", i), 20)
@@ -259,7 +262,6 @@ func TestProcessThatDiedBeforeItFiredFiresWhenItStarts(t *testing.T) {
 
 		ben := w.device("ben")
 		ben.online()
-		defer ben.offline()
 		w.send("ada", "ben", "and a new one")
 		w.start("relay", "pusher")
 		time.Sleep(time.Minute)
@@ -280,7 +282,6 @@ func TestProcessThatDiedAfterItFiredFiresAgainAndNothingIsShownTwice(t *testing.
 
 				ben := w.device("ben")
 				ben.online()
-				defer ben.offline()
 				w.start("relay", "pusher")
 				time.Sleep(time.Minute)
 				require.Equal(w, []string{"one", "two", "three"}, ben.shows())
@@ -296,7 +297,6 @@ func TestQueueThatIsAwayDelaysButLosesNothing(t *testing.T) {
 		w.start("relay", "pusher")
 		ben := w.device("ben")
 		ben.online()
-		defer ben.offline()
 		w.send("ada", "ben", counting("patient", 12)...)
 		time.Sleep(10 * time.Minute)
 		require.Empty(w, ben.shows())
@@ -313,7 +313,6 @@ func TestEventOfAnotherDatabaseDoesNotHoldUpTheConversation(t *testing.T) {
 		w.start("relay", "pusher")
 		ben := w.device("ben")
 		ben.online()
-		defer ben.offline()
 		time.Sleep(10 * time.Second)
 		require.Equal(w, []string{"of today"}, ben.shows())
 		require.Empty(w, w.account.Messages(w.queue.url))
@@ -328,7 +327,6 @@ func TestDeviceThatRemembersAnotherDatabaseGetsEverything(t *testing.T) {
 		ben := w.device("ben")
 		ben.last = "of-yesterday"
 		ben.online()
-		defer ben.offline()
 		require.Equal(w, []string{"one", "two"}, ben.shows())
 	})
 }
@@ -352,7 +350,6 @@ func TestHistoryIsWhatWasSentAndShownAndTheStreamBringsTheRest(t *testing.T) {
 		require.Equal(w, "sent", history[1].Text)
 		reloaded := w.device("ben")
 		reloaded.online()
-		defer reloaded.offline()
 		require.Equal(w, []string{"waits"}, reloaded.shows())
 	})
 }

@@ -44,11 +44,13 @@ func tell(t *testing.T, story func(w *world)) {
 		w := &world{T: t, account: account, parts: map[string]func(){}}
 		w.queue = queue{client: account.Client(), url: account.MustCreateQueue("chat.fifo", nil), poll: time.Second}
 		w.open(filepath.Join(t.TempDir(), "chat.db"))
+		t.Cleanup(func() { require.NoError(t, w.store.close()) })
+		t.Cleanup(func() {
+			for part := range w.parts {
+				w.stop(part)
+			}
+		})
 		story(w)
-		for part := range w.parts {
-			w.stop(part)
-		}
-		require.NoError(t, w.store.close())
 	})
 }
 
@@ -156,14 +158,12 @@ func (d *device) online() {
 		cancel()
 		<-ended
 	}
+	d.w.Cleanup(d.close)
 	synctest.Wait()
 }
 
-// offline closes it.
-func (d *device) offline() {
-	d.close()
-	d.close = func() {}
-}
+// offline closes it; so does the end of the story.
+func (d *device) offline() { d.close() }
 
 func (d *device) show(event string) {
 	for field := range strings.Lines(event) {

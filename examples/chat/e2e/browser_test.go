@@ -64,7 +64,8 @@ type program struct {
 	binary  string
 	db      string
 	address string // of its page
-	stop    func()
+	stop    func() // as Ctrl-C does
+	kill    func()
 }
 
 // chat builds the program and starts it.
@@ -104,10 +105,12 @@ func (p *program) start(addr string) {
 			p.t.Log(lines.Text())
 		}
 	}()
-	p.stop = func() {
-		require.NoError(p.t, command.Process.Signal(os.Interrupt))
+	end := func(how os.Signal) error {
+		p.stop, p.kill = func() {}, func() {}
+		require.NoError(p.t, command.Process.Signal(how))
 		<-read
-		require.NoError(p.t, command.Wait())
-		p.stop = func() {}
+		return command.Wait()
 	}
+	p.stop = func() { require.NoError(p.t, end(os.Interrupt)) }
+	p.kill = func() { require.Error(p.t, end(os.Kill)) }
 }

@@ -150,8 +150,20 @@ func TestManyMessagesAtOnceKeepTheirOrderAndComeOnce(t *testing.T) {
 	ctx := browser(t)
 	b := open(t, ctx, chat(t))
 	const each = 60
-	b.eval(fmt.Sprintf("for (let i = 1; i <= %d; i++) for (const p of Object.values(phones)) p.send(`${i} from ${p.me}`); ''", each))
+	b.burst(each)
 	b.await(fmt.Sprintf("document.getElementById('measured').textContent === '%d'", 2*each))
+	b.eachInOrder(each)
+}
+
+// burst writes n messages on each phone at once.
+func (b tab) burst(n int) {
+	b.Helper()
+	b.eval(fmt.Sprintf("for (let i = 1; i <= %d; i++) for (const p of Object.values(phones)) p.send(`${i} from ${p.me}`); ''", n))
+}
+
+// eachInOrder checks that both phones show the messages of a burst, once and in order.
+func (b tab) eachInOrder(each int) {
+	b.Helper()
 	for phone, peer := range map[string]string{"ada": "ben", "ben": "ada"} {
 		want := make([]string, each)
 		for i := range want {
@@ -163,8 +175,8 @@ func TestManyMessagesAtOnceKeepTheirOrderAndComeOnce(t *testing.T) {
 				got = append(got, text)
 			}
 		}
-		require.Equal(t, want, got, phone)
-		require.Len(t, b.texts(phone), 2*each)
+		require.Equal(b, want, got, phone)
+		require.Len(b, b.texts(phone), 2*each)
 	}
 }
 
@@ -220,4 +232,19 @@ func TestProgramThatStopsAndStartsIsNoticedAndNothingIsLost(t *testing.T) {
 	b.shows("ben", "before", "meanwhile")
 	b.write("ben", "after")
 	b.shows("ada", "before", "meanwhile", "after")
+}
+
+func TestProgramThatIsKilledInTheMiddleLosesNothingAndShowsNothingTwice(t *testing.T) {
+	ctx := browser(t)
+	p := chat(t)
+	b := open(t, ctx, p)
+	const each = 40
+	b.burst(each)
+	b.await("document.querySelectorAll('#ben li:not(.mine)').length >= 10")
+	p.kill()
+	b.await("!!document.querySelector('.pending')")
+	p.start(strings.TrimSuffix(strings.TrimPrefix(p.address, "http://"), "/"))
+	b.await(fmt.Sprintf("[...document.querySelectorAll('ol')].every((list) => list.children.length >= %d)", 2*each))
+	b.await("!document.querySelector('.pending')")
+	b.eachInOrder(each)
 }
