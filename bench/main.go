@@ -2,7 +2,7 @@
 // other in rounds, against one server on loopback that answers after a fixed latency and counts.
 //
 //	go run ./bench          everything, about a quarter of an hour
-//	go run ./bench -quick   a first impression, 2 to 3 minutes
+//	go run ./bench -quick   a first impression, 3 to 4 minutes
 //
 // It writes tables, a chart and the raw figures to the folder results, and tells for each target of
 // the project whether it is met. README.md says how to read them. A run that was interrupted goes

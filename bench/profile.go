@@ -31,6 +31,7 @@ var kinds = []kind{
 
 const (
 	collecting = "garbage collection"
+	growing    = "growing stacks of new goroutines"
 	scheduling = "scheduler and timers"
 )
 
@@ -63,7 +64,7 @@ func (p *page) shares(folder string, all Results) error {
 		columns = append(columns, column)
 	}
 	var rows [][]string
-	names := []string{collecting, scheduling}
+	names := []string{collecting, growing, scheduling}
 	for _, k := range kinds {
 		names = append(names, k.name)
 	}
@@ -124,6 +125,9 @@ func kindOf(stack []string) string {
 	for _, name := range stack {
 		if strings.HasPrefix(name, "runtime.gc") || strings.HasPrefix(name, "runtime.bg") || name == "runtime.markroot" {
 			return collecting
+		}
+		if name == "runtime.newstack" {
+			return growing
 		}
 	}
 	for _, name := range stack {

@@ -98,6 +98,7 @@ func TestAStackIsCountedForTheInnermostOwner(t *testing.T) {
 	require.Equal(t, "kernel", kindOf([]string{"internal/runtime/syscall/linux.Syscall6", "syscall.write", "net/http.(*persistConn).writeLoop"}))
 	require.Equal(t, "sluice", kindOf([]string{"runtime.mallocgc", "github.com/sluice-go/sluice.(*run).take"}))
 	require.Equal(t, collecting, kindOf([]string{"runtime.scanObject", "runtime.gcDrain", "runtime.gcBgMarkWorker"}))
+	require.Equal(t, growing, kindOf([]string{"runtime.copystack", "runtime.newstack", "runtime.morestack", "net/http.(*Client).do"}))
 	require.Equal(t, scheduling, kindOf([]string{"runtime.findRunnable", "runtime.schedule"}))
 }
 
