@@ -305,6 +305,7 @@ func (c *call) happen(r *run) { r.handled(c) }
 func (r *run) carryOut(ctx context.Context, c *call) {
 	linger := r.linger()
 	for i, o := range c.outcomes {
+		c.batch[i].done.Store(true)
 		if o.err == nil || o.kind == discard {
 			c.deletes = append(c.deletes, &c.batch[i].lease)
 			continue
@@ -466,6 +467,7 @@ func (r *run) judge(c *call) {
 				r.settler.Bury(&h.lease, o.err, r.retryDelay(h, o))
 				continue
 			}
+			h.done.Store(true)
 			c.deletes = append(c.deletes, &h.lease)
 		}
 	}
@@ -521,6 +523,11 @@ func (r *run) patient(c *call, head *held, next time.Time) bool {
 // retake puts messages of a group that were part of a call back to the front of
 // their line, to be handled from the given time on; zero: at once.
 func (r *run) retake(group string, hs []*held, at time.Time) {
+	if i := slices.IndexFunc(hs, func(h *held) bool { return h.lost.Load() }); i >= 0 { // here the group ends
+		r.yield(group, hs[i+1:], 0)
+		r.conclude(hs[i], settle.Lost)
+		hs = hs[:i]
+	}
 	for _, h := range hs {
 		h.stage = waiting
 	}

@@ -363,6 +363,7 @@ type held struct {
 	failed  time.Time   // when the first of them did; owned by the loop
 	call    *call       // that handles it; owned by the loop
 	lost    atomic.Bool // its lease has ended
+	done    atomic.Bool // its handler has returned, and it is being settled
 	given   bool        // back by a stop, without a handler's result; owned by the loop once settling
 }
 
@@ -1059,8 +1060,8 @@ func (r *run) lost(leases []*lease.Lease[*held], cause error) {
 func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 	for _, l := range leases {
 		h := l.Of
-		if !h.lost.Load() {
-			continue // it was received once more since
+		if !h.lost.Load() || h.done.Load() {
+			continue // it was received once more since; or it may be our own delete that has overtaken the renewal
 		}
 		r.c.tally.Lost.Add(1)
 		r.log(slog.LevelWarn, "lease lost", "queue", r.c.url, "message", h.ID, "cause", cause)

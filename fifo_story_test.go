@@ -426,3 +426,35 @@ func TestWhatStandsBehindADiscardedMessageIsHandled(t *testing.T) {
 		})
 	}
 }
+
+func TestAGroupGoesOnWhenAFollowerIsLostWhileItsHeadFails(t *testing.T) {
+	for _, how := range []sluice.GroupFailure{sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn} {
+		tellBoth(t, func(w *world) {
+			w.groups()
+			w.slow(8 * time.Millisecond)
+			for i := range 3 {
+				w.sendGroup("a", fmt.Sprintf("a %d", i))
+			}
+			w.server.Inject(sqstest.Fault{
+				Op: "ChangeMessageVisibilityBatch", Times: 1, Err: sqstest.NotInflight(), Entries: func(i int) bool { return i == 1 },
+			})
+			failed := false
+			seen := map[string]bool{}
+			stop := w.run(w.consumer(sluice.Options{BatchSize: 10, OnGroupFailure: how}), func(ctx context.Context, batch []*sluice.Message) error {
+				if !failed {
+					failed = true
+					<-ctx.Done() // by the loss
+					return sluice.Failed(batch[0], errors.New("not now"))
+				}
+				for _, m := range batch {
+					seen[m.Body] = true
+				}
+				return nil
+			})
+			time.Sleep(time.Hour)
+			require.NoError(w, stop())
+			require.Equal(w, map[string]bool{"a 0": true, "a 1": true, "a 2": true}, seen)
+			require.Empty(w, w.server.Messages("orders.fifo"))
+		})
+	}
+}
