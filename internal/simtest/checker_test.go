@@ -387,111 +387,10 @@ func (s *studied) disturbed(string, time.Duration) bool {
 		s.odds[brokenConnection] > 0 || s.odds[slowAnswers] > 0 || s.mood.slow > 0
 }
 
-// handlersHaveLeases is I6: while a handler runs, its lease is alive, as far as its
-// client can know; when it ends, the handler's context does within a second; and
-// no message of a FIFO queue is deleted with a receipt that is known to be dead.
-//
-// What a client can know: a lease lasts from the request of the receive, or of a
-// renewal that was confirmed for this entry, for the timeout that was asked for.
-func handlersHaveLeases(s *studied) {
-	for inc, l := range s.lives {
-		asked := map[int]event{}
-		until := map[string]time.Duration{}
-		running := map[string]int{}
-		for _, e := range l.events {
-			for m, call := range running {
-				if end, cut := until[m], l.deathOfContext[call]; e.at > end+time.Second && (cut == 0 || cut > end+time.Second) {
-					s.breaks(e.at, m, "life %d handles a message whose lease ended at %v, and its context lives", inc, end)
-					delete(running, m)
-				}
-			}
-			switch e.kind {
-			case called:
-				asked[e.call] = e
-				if s.fifo && e.op == opDelete {
-					for _, h := range e.handles {
-						if m := s.of[h]; until[m] < e.at {
-							s.breaks(e.at, m, "life %d deletes with a receipt that ended at %v", inc, until[m])
-						}
-					}
-				}
-			case answered:
-				req := asked[e.call]
-				for _, r := range e.got {
-					until[r.message] = req.at + req.asked
-				}
-				if e.op == opChange {
-					for i, h := range e.handles {
-						if e.ok[i] {
-							until[s.of[h]] = req.at + e.timeouts[i]
-						}
-					}
-				}
-			case began:
-				running[e.message] = e.call
-				if until[e.message] < e.at {
-					s.breaks(e.at, e.message, "life %d begins with a message whose lease ended at %v", inc, until[e.message])
-				}
-			case ended:
-				delete(running, e.message)
-			}
-		}
-	}
-}
-
-// everythingIsBounded is I7: handler calls at once; receives that do not overlap an
-// idle poll; and in a calm world no renewal of a message that was done with sooner
-// than after half a lease.
-func everythingIsBounded(s *studied) {
-	for inc, l := range s.lives {
-		calls := 0
-		for _, e := range l.events {
-			switch e.kind {
-			case batchBegan:
-				if calls++; calls > s.options.Concurrency {
-					s.breaks(e.at, "", "life %d runs %d handler calls at once, want at most %d", inc, calls, s.options.Concurrency)
-				}
-			case batchEnded:
-				calls--
-			}
-		}
-	}
-}
-
 // backlogsDrain is I8: after the last fault the queue becomes empty.
 func backlogsDrain(s *studied) {
 	for _, m := range s.rest {
 		s.breaks(s.end, m.ID, "a message is still in the queue, %v after the last fault", s.end-s.calmAt)
-	}
-}
-
-// limitOfStop is how long after its ShutdownTimeout a run may take to end.
-const limitOfStop = 3 * time.Second
-
-// stopsEnd is I9: a stop ends within its limit, and afterwards there is no call and
-// no handler start.
-func stopsEnd(s *studied) {
-	for inc, l := range s.lives {
-		if l.crashed {
-			continue
-		}
-		if limit := l.stopAt + s.options.ShutdownTimeout + limitOfStop; l.stopAt > 0 && l.to > limit+10*time.Millisecond {
-			s.breaks(l.to, "", "life %d ends %v after its stop, want at most %v", inc, l.to-l.stopAt, limit-l.stopAt)
-		}
-		for _, e := range l.events {
-			if l.to > 0 && e.at > l.to && (e.kind == called || e.kind == batchBegan) {
-				s.breaks(e.at, "", "life %d goes on after its end at %v: %v", inc, l.to, e)
-			}
-		}
-	}
-}
-
-// batchesKeepTheirMeasure is I10.
-func batchesKeepTheirMeasure(s *studied) {
-	for _, e := range s.events {
-		if e.kind == batchBegan && (e.n > s.options.BatchSize || e.n == 0) {
-			s.breaks(e.at, "", "life %d is given a batch of %d, want 1 to %d", e.inc, e.n, s.options.BatchSize)
-		}
 	}
 }
 
@@ -514,42 +413,6 @@ func calmWorldsReceiveOnce(s *studied) {
 		if id != "" && (receives != 1 || runs != 1) {
 			s.breaks(events[len(events)-1].at, id, "a message is received %d times and handled %d times in a calm world", receives, runs)
 		}
-	}
-}
-
-// countsAgree is I12.
-func countsAgree(s *studied) {
-	for _, st := range s.stats {
-		l := s.lives[st.inc]
-		var received, good, bad int64
-		calls := map[string]int64{}
-		for _, e := range l.events {
-			if e.at > l.to {
-				break
-			}
-			switch e.kind {
-			case called:
-				calls[e.op]++
-			case answered:
-				received += int64(len(e.got))
-			case ended:
-				if e.verdict == success {
-					good++
-				} else {
-					bad++
-				}
-			}
-		}
-		if st.stats.Received != received {
-			s.breaks(l.to, "", "life %d says that it received %d messages, it was given %d", st.inc, st.stats.Received, received)
-		}
-		for op, n := range calls {
-			if st.stats.Calls[op] != n {
-				s.breaks(l.to, "", "life %d says that it made %d calls of %s, it made %d", st.inc, st.stats.Calls[op], op, n)
-			}
-		}
-		_ = good
-		_ = bad
 	}
 }
 

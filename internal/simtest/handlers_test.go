@@ -115,6 +115,16 @@ func (l *life) act(message string, n int) act {
 	return a
 }
 
+// plain is the note of a failure that asks for no delay of its own.
+const plain = "plain"
+
+func (a act) note(v verdict) string {
+	if v == failure && (a.what == fails || a.what == panics) {
+		return plain
+	}
+	return ""
+}
+
 type callKey struct{}
 
 // handler is the handler of a life: the plan's form around what the dice say, and
@@ -184,16 +194,16 @@ func (l *life) begin(ctx context.Context, message string) act {
 	return l.act(message, n)
 }
 
-func (l *life) finish(ctx context.Context, message string, v verdict) {
+func (l *life) finish(ctx context.Context, message string, v verdict, note string) {
 	call, _ := ctx.Value(callKey{}).(int)
-	l.write(event{kind: ended, inc: l.inc, call: call, message: message, verdict: v})
+	l.write(event{kind: ended, inc: l.inc, call: call, message: message, verdict: v, note: note})
 }
 
 // handle handles one message.
 func (l *life) handle(ctx context.Context, message string) error {
 	a := l.begin(ctx, message)
 	v := failure
-	defer func() { l.finish(ctx, message, v) }()
+	defer func() { l.finish(ctx, message, v, a.note(v)) }()
 	err := l.perform(ctx, a)
 	v = l.verdict(a, err)
 	return l.said(a, message, err)
@@ -211,7 +221,7 @@ func (l *life) handleBatch(ctx context.Context, batch []*sluice.Message) error {
 	}
 	defer func() {
 		for i, m := range batch {
-			l.finish(ctx, m.ID, verdicts[i])
+			l.finish(ctx, m.ID, verdicts[i], acts[i].note(verdicts[i]))
 		}
 	}()
 	whole := acts[0]
@@ -249,15 +259,24 @@ func (l *life) perform(ctx context.Context, a act) error {
 		return l.hang(ctx, a)
 	case stopsOwnConsumer:
 		l.write(event{kind: stopAsked, inc: l.inc, note: "by its handler"})
-		l.consumer.Stop()
+		l.prompt("Stop", l.consumer.Stop)
 	case pausesOwnConsumer:
 		l.write(event{kind: paused, inc: l.inc, note: "by its handler"})
-		l.consumer.Pause()
+		l.prompt("Pause", l.consumer.Pause)
 		_ = l.spend(ctx, a)
 		l.write(event{kind: resumed, inc: l.inc, note: "by its handler"})
-		l.consumer.Resume()
+		l.prompt("Resume", l.consumer.Resume)
 	}
 	return l.result(a)
+}
+
+// prompt calls a method that handlers may call and that must not wait.
+func (l *life) prompt(name string, method func()) {
+	before := time.Now()
+	method()
+	if took := time.Since(before); took > 0 {
+		l.write(event{kind: waited, inc: l.inc, note: name + " took " + took.String()})
+	}
 }
 
 // result is the error of an act by itself.

@@ -28,6 +28,7 @@ const (
 	ended      kind = "handler ends"
 	wentAway   kind = "handler ends its goroutine"
 	cancelled  kind = "handler's context ends"
+	waited     kind = "a method waited"
 	runBegan   kind = "run begins"
 	runEnded   kind = "run ends"
 	stopAsked  kind = "stop"

@@ -13,6 +13,8 @@ var (
 	seedsFlag = flag.Int("seeds", 0, "how many seeds to simulate; 0: SEEDS, or a few")
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed and print its history; 0: none")
 	aboutFlag = flag.String("about", "", "with -seed: only what concerns the message whose id begins so")
+	huntFlag  = flag.Bool("hunt", false, "let TestHunt play until a seed breaks")
+	knownFlag = flag.String("hunt.known", "", "seeds that a hunt passes over")
 	levelFlag = flag.String("level", string(atSeam), "the level of -seed: L1 or L2")
 )
 

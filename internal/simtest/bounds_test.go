@@ -1,0 +1,390 @@
+package simtest
+
+import "time"
+
+// everythingIsBounded is I7: bounds at every event. Handler calls at once; the time
+// of a handler's context; receives that fail one after another wait; a paused
+// consumer sends no receive; methods that handlers may call do not wait. A run does
+// not end by itself unless SQS refuses for good. While there is room, a receive
+// ends at least every poll and 30 s.
+func everythingIsBounded(s *studied) {
+	for inc, l := range s.lives {
+		s.callsAtOnce(inc, l)
+		s.callsEnd(inc, l)
+		s.pausesHold(inc, l)
+		s.failuresWait(inc, l)
+		s.receivesGoOn(inc, l)
+		s.runsGoOn(inc, l)
+	}
+}
+
+func (s *studied) callsAtOnce(inc int, l *lived) {
+	calls := 0
+	for _, e := range l.events {
+		switch e.kind {
+		case batchBegan:
+			if calls++; calls > s.options.Concurrency {
+				s.breaks(e.at, "", "life %d runs %d handler calls at once, want at most %d", inc, calls, s.options.Concurrency)
+			}
+		case batchEnded:
+			calls--
+		case waited:
+			s.breaks(e.at, "", "life %d: a handler called a method that should not wait: %s", inc, e.note)
+		}
+	}
+}
+
+// callsEnd checks that a call's context ends when ProcessingLimit is over.
+func (s *studied) callsEnd(inc int, l *lived) {
+	limit := s.options.ProcessingLimit
+	if limit == 0 {
+		return
+	}
+	for call, events := range l.batches {
+		from, to := events[0].at, events[len(events)-1].at
+		if cut, isCut := l.deathOfContext[call]; to-from > limit+time.Second && (!isCut || cut > from+limit+time.Second) {
+			s.breaks(to, "", "life %d: the context of a handler call outlives the processing limit by %v", inc, to-from-limit)
+		}
+	}
+}
+
+func (s *studied) pausesHold(inc int, l *lived) {
+	asleep := -time.Second
+	on := false
+	for _, e := range l.events {
+		switch {
+		case e.kind == paused:
+			on, asleep = true, e.at
+		case e.kind == resumed:
+			on = false
+		case e.kind == called && e.op == opReceive && on && e.at > asleep:
+			s.breaks(e.at, "", "life %d receives although it was paused at %v", inc, asleep)
+		}
+	}
+}
+
+// failuresWait checks that receives do not fail faster than their back-off allows.
+func (s *studied) failuresWait(inc int, l *lived) {
+	const window, most = 10 * time.Second, 150 // of up to 8 receivers at the beginning of an outage
+	var fails []time.Duration
+	for _, e := range l.events {
+		if e.kind != answered || e.op != opReceive {
+			continue
+		}
+		if e.err == nil {
+			fails = nil
+			continue
+		}
+		fails = append(fails, e.at)
+		if n := len(fails) - most; n >= 0 && e.at-fails[n] < window {
+			s.breaks(e.at, "", "life %d: %d receives failed within %v", inc, most, e.at-fails[n])
+			return
+		}
+	}
+}
+
+// receivesGoOn checks that a life with a free slot always has a receive that ends.
+func (s *studied) receivesGoOn(inc int, l *lived) {
+	longest := s.options.PollTime + 30*time.Second + maxHold
+	last, calls, on := l.from, 0, false
+	for _, e := range append(l.events, event{kind: batchEnded, at: l.until(s)}) {
+		if l.stopAt > 0 && e.at > l.stopAt || l.to > 0 && e.at > l.to {
+			return
+		}
+		idle := calls < s.options.Concurrency && !on
+		if idle && e.at-last > longest {
+			s.breaks(e.at, "", "life %d has not received since %v", inc, last)
+			return
+		}
+		switch {
+		case e.kind == paused:
+			on = true
+		case e.kind == resumed:
+			on, last = false, e.at
+		case e.kind == batchBegan:
+			calls++
+		case e.kind == batchEnded:
+			calls--
+			if calls == s.options.Concurrency-1 {
+				last = e.at
+			}
+		case e.kind == answered && e.op == opReceive:
+			last = e.at
+		}
+	}
+}
+
+// maxHold is the longest time for which receives are held back so that they come
+// back fuller.
+const maxHold = 5 * time.Second
+
+// until is how far a life is known.
+func (l *lived) until(s *studied) time.Duration {
+	if l.to > 0 {
+		return l.to
+	}
+	return s.end
+}
+
+// runsGoOn checks that a run ends only when it is asked to, or when SQS refuses for good.
+func (s *studied) runsGoOn(inc int, l *lived) {
+	if l.crashed || l.to == 0 || l.stopAt > 0 {
+		return
+	}
+	for _, e := range l.events {
+		if e.kind == answered && e.err != nil && lasting(e.err) {
+			return
+		}
+		for _, code := range e.refused {
+			if code == "AccessDenied" {
+				return
+			}
+		}
+	}
+	s.breaks(l.to, "", "life %d ends by itself: %v", inc, l.err)
+}
+
+// limitOfStop is how long after its ShutdownTimeout a run may take to end.
+const limitOfStop = 3 * time.Second
+
+// stopsEnd is I9: a stop ends within its limit; afterwards no call and no handler
+// start; with a healthy API nothing that succeeded is left undeleted, and
+// everything unfinished is visible again at most 2 s later.
+func stopsEnd(s *studied) {
+	for inc, l := range s.lives {
+		if l.crashed {
+			continue
+		}
+		if l.to == 0 {
+			s.breaks(s.end, "", "life %d never ends", inc)
+			continue
+		}
+		if took := l.to - l.stopAt; l.stopAt > 0 && took > s.options.ShutdownTimeout+limitOfStop+10*time.Millisecond {
+			s.breaks(l.to, "", "life %d ends %v after its stop, want at most %v", inc, took, s.options.ShutdownTimeout+limitOfStop)
+		}
+		for _, e := range l.events {
+			if e.at > l.to && (e.kind == called || e.kind == batchBegan) {
+				s.breaks(e.at, "", "life %d goes on after its end at %v: %v", inc, l.to, e)
+			}
+		}
+		s.nothingLeft(inc, l)
+	}
+}
+
+// nothingLeft checks what a life that ended by a stop leaves behind when SQS was
+// healthy all the time from its stop on.
+func (s *studied) nothingLeft(inc int, l *lived) {
+	if l.stopAt == 0 || s.meets(s.events, l.stopAt-time.Minute, l.to) {
+		return
+	}
+	type fate struct {
+		handle  string
+		until   time.Duration
+		done    bool
+		good    bool // its handler said success, or that it failed: then its delay counts
+		running bool
+	}
+	held, away := map[string]*fate{}, map[string]bool{}
+	for _, e := range s.events {
+		if e.at > l.to {
+			break
+		}
+		f := held[e.message]
+		away[e.message] = away[e.message] || e.kind == deleted || e.kind == buried
+		switch {
+		case e.inc == inc && e.kind == answered:
+			for _, r := range e.got {
+				held[r.message] = &fate{handle: r.handle, until: l.to + time.Hour, done: away[r.message]}
+			}
+		case f == nil:
+		case e.kind == deleted || e.kind == buried:
+			f.done = true
+		case e.kind == changed && e.handle == f.handle:
+			f.until = e.until
+		case e.kind == delivered:
+			f.done = true // somebody else's
+		case e.inc == inc && e.kind == began:
+			f.running, f.good = true, false
+		case e.inc == inc && e.kind == ended:
+			f.running, f.good = false, !s.void[handling{e.call, e.message}] && l.deathOfContext[e.call] == 0 && e.verdict != failure
+			if e.verdict == failure && l.deathOfContext[e.call] < l.stopAt+s.options.ShutdownTimeout {
+				f.done = true // its delay counts
+			}
+		}
+	}
+	for id, f := range held {
+		switch {
+		case f.done || f.running || s.undecodable(id) || s.meets(s.byMessage[id], 0, l.to):
+		case f.good:
+			s.breaks(l.to, id, "life %d ends and leaves a message undeleted that it handled with success", inc)
+		case f.until > l.to+2*time.Second && !s.fifo:
+			s.breaks(l.to, id, "life %d ends and leaves a message hidden that it has not finished", inc)
+		}
+	}
+}
+
+// batchesKeepTheirMeasure is I10: batches have their size, and in a calm world they
+// wait no longer than their wait time while a slot is free; only the failed are
+// tried again, and not at once.
+func batchesKeepTheirMeasure(s *studied) {
+	for inc, l := range s.lives {
+		s.sizes(inc, l)
+		s.windows10(inc, l)
+		s.onlyTheFailed(inc, l)
+		s.noHurry(inc, l)
+	}
+}
+
+func (s *studied) sizes(inc int, l *lived) {
+	for _, e := range l.events {
+		if e.kind == batchBegan && (e.n > s.options.BatchSize || e.n == 0) {
+			s.breaks(e.at, "", "life %d is given a batch of %d, want 1 to %d", inc, e.n, s.options.BatchSize)
+		}
+	}
+}
+
+func (s *studied) windows10(inc int, l *lived) {
+	if !s.calm || s.fifo {
+		return
+	}
+	arrived := map[string]time.Duration{}
+	calls, free := 0, time.Duration(0)
+	for _, e := range l.events {
+		switch e.kind {
+		case answered:
+			for _, r := range e.got {
+				arrived[r.message] = e.at
+			}
+		case batchBegan:
+			calls++
+			wait := s.options.WaitTime
+			if s.options.BatchSize == 1 {
+				wait = 0
+			}
+			if due := max(arrived[s.of[e.handles[0]]]+wait, free); e.at > due+10*time.Millisecond {
+				s.breaks(e.at, s.of[e.handles[0]], "life %d hands over a batch %v too late", inc, e.at-due)
+			}
+		case batchEnded:
+			if calls == s.options.Concurrency {
+				free = e.at
+			}
+			calls--
+		}
+	}
+}
+
+// onlyTheFailed checks that on a standard queue each message of a call that was not
+// cut is handled.
+func (s *studied) onlyTheFailed(inc int, l *lived) {
+	if s.fifo {
+		return
+	}
+	for call, events := range l.batches {
+		seen := map[string]bool{}
+		over := false
+		for _, e := range events {
+			seen[e.message] = seen[e.message] || e.kind == began
+			over = over || e.kind == batchEnded
+			if e.kind == wentAway {
+				over = false
+				break
+			}
+		}
+		if _, cut := l.deathOfContext[call]; cut || !over {
+			continue
+		}
+		for _, h := range events[0].handles {
+			if m := s.of[h]; !seen[m] && !s.undecodable(m) {
+				s.breaks(events[0].at, m, "life %d: the handler never saw a message of its batch", inc)
+			}
+		}
+	}
+}
+
+// undecodable tells whether the body of a message cannot be decoded.
+func (w *world) undecodable(id string) bool {
+	number, known := w.numbers[id]
+	return known && w.bad[number]
+}
+
+// noHurry checks that a message that failed stays hidden for its delay: the default
+// one is nine tenths of the visibility timeout at least.
+func (s *studied) noHurry(inc int, l *lived) {
+	if s.fifo || s.options.RetryDelay != nil {
+		return
+	}
+	failed := map[string]bool{}
+	for _, e := range l.events {
+		switch {
+		case e.kind == stopAsked:
+			return
+		case e.kind == ended:
+			_, cut := l.deathOfContext[e.call]
+			failed[e.message] = e.note == plain && !cut
+		case e.kind == called && e.op == opChange:
+			for i, h := range e.handles {
+				if failed[s.of[h]] && e.timeouts[i] < s.options.VisibilityTimeout*8/10 {
+					s.breaks(e.at, s.of[h], "life %d gives a message that failed back after %v", inc, e.timeouts[i])
+				}
+			}
+		}
+	}
+}
+
+// countsAgree is I12: received = succeeded + failed + released + lost + held, and
+// what a Consumer says of itself equals what its client and its handlers have seen.
+func countsAgree(s *studied) {
+	for _, st := range s.stats {
+		l := s.lives[st.inc]
+		var received, good, bad int64
+		calls := map[string]int64{}
+		stuck := 0
+		for _, e := range l.events {
+			if e.at > l.to {
+				break
+			}
+			switch e.kind {
+			case called:
+				calls[e.op]++
+			case answered:
+				received += int64(len(e.got))
+			case batchBegan:
+				stuck++
+			case batchEnded:
+				stuck--
+			case ended:
+				if e.verdict == success && !s.void[handling{e.call, e.message}] {
+					good++
+				} else if e.verdict == failure {
+					bad++
+				}
+			}
+		}
+		s.agree(l.to, st, "messages received", st.stats.Received, received)
+		for op, n := range calls {
+			s.agree(l.to, st, "calls of "+op, st.stats.Calls[op], n)
+		}
+		if s.form == wholeBatch && stuck == 0 && !s.fifo {
+			s.agree(l.to, st, "messages succeeded", st.stats.Succeeded, good)
+			s.agree(l.to, st, "handled messages", st.stats.Succeeded+st.stats.Failed, s.handledBy(l))
+		}
+		if l.err == nil && st.stats.InFlight != 0 && stuck == 0 {
+			s.agree(l.to, st, "messages in flight", int64(st.stats.InFlight), 0)
+		}
+	}
+}
+
+func (*studied) handledBy(l *lived) (n int64) {
+	for _, e := range l.events {
+		if e.kind == ended && e.at <= l.to {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *studied) agree(at time.Duration, st lifeStats, what string, says, want int64) {
+	if says != want {
+		s.breaks(at, "", "life %d says %d %s, there were %d", st.inc, says, what, want)
+	}
+}

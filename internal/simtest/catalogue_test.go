@@ -1,0 +1,64 @@
+package simtest
+
+const (
+	async    = "async.go"
+	batchGo  = "batch.go"
+	consumer = "consumer.go"
+	keeper   = "internal/lease/keeper.go"
+	leaseGo  = "internal/lease/lease.go"
+	leaseRun = "internal/lease/run.go"
+	queueGo  = "internal/queue/queue.go"
+	faultGo  = "internal/queue/fault.go"
+	settleGo = "internal/settle/settle.go"
+	orderGo  = "internal/order/order.go"
+	paceGo   = "internal/pace/pace.go"
+	asideGo  = "internal/aside/aside.go"
+)
+
+const callsHandler = "c.err = guard(func() error { return r.handler(ctx, messages) })"
+
+// mutants are the bugs that consumers of SQS and of other queues have shipped.
+var mutants = []mutant{
+	{"delete before the handler ends (data-prepper#6999)", []edit{{async, callsHandler, "for _, h := range c.batch {\n\t\tr.settler.Delete(0, &h.lease)\n\t}\n\t" + callsHandler}}},
+	{"delete on panic (SqsPoller#48)", []edit{{async, callsHandler, callsHandler + "\n\tif _, panicked := errors.AsType[*PanicError](c.err); panicked {\n\t\tc.err = nil\n\t}"}}},
+	{"delete on decode error (conductor#1092)", []edit{{async, "\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn fn(ctx, v)", "\t\tif err != nil {\n\t\t\treturn nil\n\t\t}\n\t\treturn fn(ctx, v)"}}},
+	{"delete on a cancelled context (sqs-client#248)", []edit{{async, callsHandler, callsHandler + "\n\tif ctx.Err() != nil {\n\t\tc.err = nil\n\t}"}}},
+	{"failed entries ignored (bbc#193)", []edit{{queueGo, "errs[i] = &entryError{code: aws.ToString(f.Code), message: message}", "_ = message\n\t\t\terrs[i] = nil"}}},
+	{"entry ids that repeat (spring#1634)", []edit{{queueGo, "func entryID(i int) *string { return &entryIDs[i] }", "func entryID(i int) *string { return &entryIDs[i/2] }"}}},
+	{"retry of a delete with a stale handle (SlimMessageBus#473)", []edit{{consumer, "known.handle, known.sent = newer.handle, a.sent", "known.sent = a.sent"}, {consumer, "r.keeper.Adopt(&known.lease, newer.handle, a.sent, a.arrived)", "r.keeper.Adopt(&known.lease, known.handle, a.sent, a.arrived)"}}},
+	{"lease counted from the arrival (Wattpad#15)", []edit{{keeper, "l.deadline, l.limit = sent+v, sent+maxHeld-maxCall", "l.deadline, l.limit = arrived+v, sent+maxHeld-maxCall"}}},
+	{"only the first of a batch renewed (data-prepper#4812)", []edit{{keeper, "\tfor _, r := range receipts {\n", "\tfor i, r := range receipts {\n\t\tif i > 0 {\n\t\t\tk.begin(r.Lease, r.Handle, s, a)\n\t\t\tk.drop(r.Lease)\n\t\t\tcontinue\n\t\t}\n"}}},
+	{"fixed 30 s renewal (bento#878)", []edit{{keeper, "l.due = min(arrived+v/2, max(arrived, sent+v*4/5))", "l.due = arrived + 30*time.Second"}}},
+	{"deadline advanced before the renewal is confirmed (redpanda, .NET)", []edit{{leaseRun, "\t\tl.tries++\n", "\t\tl.tries++\n\t\tl.deadline = c.sent + c.entries[i].Timeout\n"}}},
+	{"no 12 h clamp (shoryuken#73)", []edit{{leaseGo, "d := min(timeout, (l.limit - now).Truncate(time.Second))", "d := timeout"}}},
+	{"ticker not stopped (Wattpad#22)", []edit{{settleGo, "\t\ts.Keeper.Remove(r.Lease)\n", "\t\t_ = r\n"}}},
+	{"renewal stopped before the delete is confirmed (novu#12437)", []edit{{settleGo, "\tif linger == 0 && s.flying.Load() > 0 {", "\ts.Keeper.Remove(leases...)\n\tif linger == 0 && s.flying.Load() > 0 {"}}},
+	{"no cap on a hung handler (opensre#2803)", []edit{{async, "c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })", "c.limit = time.AfterFunc(1000*r.opts.ProcessingLimit, func() { r.exceed(c) })"}}},
+	{"loop ends on an unknown error (bbc#151)", []edit{{faultGo, "and all that is unknown\n\t\treturn Passing", "and all that is unknown\n\t\treturn Lasting"}}},
+	{"a callback's panic kills the process (bbc#771)", []edit{{asideGo, "defer func() { _ = recover() }() // what it panicked with is the user's business", ""}}},
+	{"permit not returned on a panic (spring#1455)", []edit{{async, "\tr.running.Remove(c.place)\n", "\tif c.panicked == nil {\n\t\tr.running.Remove(c.place)\n\t}\n"}}},
+	{"completion counted twice (shoryuken 7.0.3)", []edit{{async, "t.Succeeded.Add(int64(succeeded))", "t.Succeeded.Add(int64(2 * succeeded))"}}},
+	{"no deadline on receive (bbc#137)", []edit{{queueGo, "ctx, cancel := context.WithTimeout(ctx, wait+answerMargin)", "ctx, cancel := context.WithCancel(ctx)"}}},
+	{"zero delay on error (java-temporary-queues#26)", []edit{{paceGo, "p.benched = append(p.benched, now.Add(inSeconds(bound*p.Rand())))", "p.benched = append(p.benched, now.Add(inSeconds(0*bound*p.Rand())))"}}},
+	{"waits for the whole batch (spring#23)", []edit{{consumer, "for r.running.Len() < r.opts.Concurrency {", "for r.running.Len() == 0 {"}}},
+	{"unbounded goroutines (dapr#3478)", []edit{{consumer, "for r.running.Len() < r.opts.Concurrency {", "for {"}}},
+	{"pending deletes dropped at stop (spring#1663, Wattpad)", []edit{{consumer, "if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.Len() == 0 {", "if r.closing && r.out == 0 && r.running.Len() == 0 {"}, {consumer, "\tr.settler.Close(ctx)\n", "\tcancel()\n\tr.settler.Close(ctx)\n"}}},
+	{"long poll cut at stop (sdk-go-v2#2068)", []edit{{consumer, "\tr.stopped = time.Now()\n", "\tr.stopped = time.Now()\n\tr.cut()\n"}}},
+	{"stop from a handler dead-locks (nats#2059)", []edit{{consumer, "\t\tr.in.Put(r.stop)\n", "\t\tr.in.Put(r.stop)\n\t\tfor c.running.Load() {\n\t\t\ttime.Sleep(time.Second)\n\t\t}\n"}}},
+	{"stop that is not heeded (shoryuken 7.0.3)", []edit{{consumer, "for !r.closing && !r.c.paused.Load() {", "for !r.over && !r.c.paused.Load() {"}}},
+	{"pause that is not heeded", []edit{{consumer, "for !r.closing && !r.c.paused.Load() {", "for !r.closing {"}}},
+	{"a FIFO group in parallel (MassTransit#4355)", []edit{{orderGo, "\tcase l.out > 0:\n", "\tcase l.out > 1000:\n"}}},
+	{"followers go on after a failure (broadway_sqs#78)", []edit{{async, "\t\t\t\tr.stopGroup(c, group[i:], o)\n\t\t\t\tbreak\n", "\t\t\t\tr.settler.GiveBack(0, r.retryDelay(h, o), &h.lease)\n\t\t\t\tcontinue\n"}, {async, "\t\t\tif halted {\n\t\t\t\t*o = outcome{err: errUnhandled}\n", "\t\t\tif false {\n\t\t\t\t*o = outcome{err: errUnhandled}\n"}}},
+	{"undecodable head skipped (spring, .NET)", []edit{{async, "\t\t\tif halted {\n\t\t\t\t*o = outcome{err: errUnhandled}\n", "\t\t\tif false {\n\t\t\t\t*o = outcome{err: errUnhandled}\n"}, {async, "\t\t\t\tr.stopGroup(c, group[i:], o)\n\t\t\t\tbreak\n", "\t\t\t\tr.stopGroup(c, group[i:i+1], o)\n\t\t\t\tcontinue\n"}}},
+	{"followers dead-lettered innocent (java-dynamic#369)", []edit{{async, "case r.opts.OnGroupFailure != RetryInPlace, r.closing, r.drain:", "case r.opts.OnGroupFailure >= 0:"}}},
+	{"group id on a standard queue serialises", []edit{{consumer, `func (m *Message) fifo() bool { return m.SequenceNumber != "" }`, `func (m *Message) fifo() bool { return m.GroupID != "" }`}}},
+	{"visibility 0 on failure (go-cloud#3193)", []edit{{async, "\t\tr.settler.GiveBack(linger, r.retryDelay(h, o), &h.lease)\n", "\t\tr.settler.GiveBack(linger, 0, &h.lease)\n"}}},
+	{"dedup swallows a redelivery (tomodachi#2074)", []edit{{consumer, "\tdelete(r.hand, h.ID)\n", ""}}},
+	{"one failed delete entry kills the consumer (go-cloud)", []edit{{consumer, "if res.End == settle.Refused {", "if res.End == settle.Refused || res.End == settle.Lost {"}}},
+	{"deletes that are not tried again (sdk-go-v2#3550)", []edit{{settleGo, "return s.Keeper.Left(r.Lease, time.Now()) <= 0", "return true"}}},
+	{"FIFO delete with an expired receipt", []edit{{settleGo, "dead := s.FIFO && s.Keeper.Left(l, time.Now()) <= 0", "dead := false"}}},
+	{"late release of somebody else's receipt", []edit{{settleGo, "if s.Keeper.Left(c.lease, now) <= 0 { // a late change", "if false { // a late change"}}},
+	{"lost lease that does not cancel the handler", []edit{{consumer, "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.ID, cause))", "_ = ErrLeaseLost"}}},
+	{"batch handed over too late (redpanda#694)", []edit{{batchGo, "case !now.Before(due):", "case !now.Before(due.Add(time.Second)):"}}},
+	{"a duplicate handled twice at once", []edit{{consumer, "if r.hand[h.ID] != nil {", "if false {"}}},
+}

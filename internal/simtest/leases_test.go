@@ -1,0 +1,181 @@
+package simtest
+
+import (
+	"strings"
+	"time"
+)
+
+// holding is what a life's client knows of a message that it was given.
+type holding struct {
+	until   time.Duration // end of the lease: from the request of the receive, or of a renewal that was confirmed for this entry
+	handle  string        // the newest receipt
+	tried   time.Duration // when a call last tried to change or delete it
+	call    int           // that handles it; 0: none
+	dead    bool          // SQS refused its receipt
+	settled bool          // deleted or given back, and confirmed
+	lost    bool          // its lease has ended
+	failed  bool          // its handler said so; what follows may be a renewal or its being given back
+	wanted  time.Duration // when a delete failed that should be tried again; 0: none
+}
+
+// handlersHaveLeases is I6: while a handler runs uncancelled, its lease is alive, or
+// a renewal was refused or undeliverable a moment ago; after a loss its context is
+// cancelled within 1 s; never a FIFO delete with a receipt that is known to be dead.
+//
+// The checker goes by what a client can know. That SQS ended a lease sooner than it
+// said (F10) is not among it.
+func handlersHaveLeases(s *studied) {
+	for inc, l := range s.lives {
+		k := &leaseKeeper{studied: s, inc: inc, life: l, of: map[string]*holding{}, asked: map[int]event{}}
+		for _, e := range l.events {
+			if l.to > 0 && e.at > l.to {
+				break
+			}
+			k.overdue(e.at)
+			k.see(e)
+		}
+	}
+}
+
+// A leaseKeeper follows the leases of one life.
+type leaseKeeper struct {
+	*studied
+	inc   int
+	life  *lived
+	of    map[string]*holding
+	asked map[int]event // requests, by call
+}
+
+func (k *leaseKeeper) holding(message string) *holding {
+	h := k.of[message]
+	if h == nil {
+		h = &holding{settled: true}
+		k.of[message] = h
+	}
+	return h
+}
+
+func (k *leaseKeeper) see(e event) {
+	switch e.kind {
+	case called:
+		k.asked[e.call] = e
+		k.request(e)
+	case answered:
+		k.answer(k.asked[e.call], e)
+	case began:
+		h := k.holding(e.message)
+		h.call, h.failed = e.call, false
+		if h.until < e.at && k.form != oneByOne && k.form != decoded {
+			k.breaks(e.at, e.message, "life %d begins with a message whose lease ended at %v", k.inc, h.until)
+		}
+	case ended:
+		h := k.holding(e.message)
+		h.call, h.failed = 0, e.verdict == failure || k.void[handling{e.call, e.message}]
+	case batchEnded:
+		k.unseen(e.call)
+	}
+}
+
+// unseen notes that the messages of a call that its handler never saw have failed.
+func (k *leaseKeeper) unseen(call int) {
+	events := k.life.batches[call]
+	seen := map[string]bool{}
+	for _, e := range events {
+		seen[e.message] = true
+	}
+	for _, handle := range events[0].handles {
+		if m := k.studied.of[handle]; !seen[m] {
+			k.holding(m).failed = true
+		}
+	}
+}
+
+// request judges a request by what its sender knows.
+func (k *leaseKeeper) request(e event) {
+	for _, handle := range e.handles {
+		m := k.studied.of[handle]
+		h := k.holding(m)
+		h.tried, h.wanted = e.at, 0
+		switch {
+		case h.settled && h.handle == handle:
+			k.breaks(e.at, m, "life %d sends a %s for a message that it has settled", k.inc, e.op)
+		case h.until < e.at && e.op == opChange:
+			k.breaks(e.at, m, "life %d changes the visibility of a message whose lease ended at %v", k.inc, h.until)
+		case h.until < e.at && k.fifo:
+			k.breaks(e.at, m, "life %d deletes with a receipt that ended at %v", k.inc, h.until)
+		}
+	}
+}
+
+func (k *leaseKeeper) answer(req, e event) {
+	for _, r := range e.got {
+		h := k.holding(r.message)
+		*h = holding{until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call}
+	}
+	for i, handle := range e.handles {
+		h := k.holding(k.studied.of[handle])
+		switch {
+		case h.handle != handle || h.settled:
+		case e.op == opDelete:
+			k.deleteAnswered(h, e, i)
+		case e.ok[i]:
+			h.until = req.at + e.timeouts[i]
+			h.settled = h.call == 0 && !h.failed && e.timeouts[i] != k.options.VisibilityTimeout
+		case e.err == nil:
+			h.dead = true // refused: or worth another try, which the checker cannot tell
+		}
+	}
+}
+
+func (k *leaseKeeper) deleteAnswered(h *holding, e event, i int) {
+	switch {
+	case e.ok[i]:
+		h.settled = true
+	case e.err == nil, lasting(e.err):
+		h.dead = true
+	default:
+		h.wanted = e.at
+	}
+}
+
+// lasting tells whether SQS refuses for good.
+func lasting(err error) bool {
+	for _, code := range []string{"AccessDenied", "NonExistentQueue", "QueueDoesNotExist"} {
+		if strings.Contains(err.Error(), code) {
+			return true
+		}
+	}
+	return false
+}
+
+// overdue looks for what should have happened before a time.
+func (k *leaseKeeper) overdue(now time.Duration) {
+	const again = 12 * time.Second // the longest back-off, and a call that takes its time
+	for m, h := range k.of {
+		if h.settled {
+			continue
+		}
+		late := h.until + time.Second
+		if h.call > 0 && now > late {
+			if cut := k.life.deathOfContext[h.call]; cut == 0 || cut > late {
+				k.breaks(now, m, "life %d handles a message whose lease ended at %v, and its context lives", k.inc, h.until)
+			}
+		}
+		if now > h.until && !h.dead && !h.lost {
+			if h.tried < h.until-k.options.VisibilityTimeout*7/10 && !h.failed && !k.undecodable(m) && k.mayRenew(h) {
+				k.breaks(now, m, "life %d let a lease end at %v and has not tried to renew it since %v", k.inc, h.until, h.tried)
+			}
+			h.lost = true
+		}
+		if h.wanted > 0 && !h.dead && now > h.wanted+again && h.until > now+time.Second {
+			k.breaks(now, m, "life %d has not tried again to delete a message since %v", k.inc, h.wanted)
+			h.wanted = 0
+		}
+	}
+}
+
+// mayRenew tells whether a message is to be renewed: not when its handler took too
+// long, and not beyond 12 h.
+func (k *leaseKeeper) mayRenew(h *holding) bool {
+	return k.options.ProcessingLimit == 0 && !k.mood.hours && h.until < k.world.active+patience
+}
