@@ -542,8 +542,7 @@ func (r *run) loop(ctx context.Context) {
 	}
 }
 
-// finished tells whether the loop is at its end, and otherwise sets the timer for
-// the ends that a stop brings.
+// finished tells whether the loop is at its end: all is settled, or time is up.
 func (r *run) finished(now time.Time) bool {
 	if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.n == 0 {
 		return true
@@ -1058,13 +1057,13 @@ func (r *run) lost(leases []*lease.Lease[*held], cause error) {
 }
 
 func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
+	r.log(slog.LevelWarn, "leases lost", "queue", r.c.url, "messages", len(leases), "first", leases[0].Of.ID, "cause", cause)
 	for _, l := range leases {
 		h := l.Of
 		if !h.lost.Load() || h.done.Load() {
 			continue // it was received once more since; or it may be our own delete that has overtaken the renewal
 		}
 		r.c.tally.Lost.Add(1)
-		r.log(slog.LevelWarn, "lease lost", "queue", r.c.url, "message", h.ID, "cause", cause)
 		if hook := r.opts.Hooks.LeaseLost; hook != nil {
 			r.aside.Do(func() { hook(LeaseEvent{Message: &h.Message, Err: cause}) })
 		}
