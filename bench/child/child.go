@@ -20,10 +20,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/bench/server"
 )
 
@@ -264,17 +264,13 @@ func peakRSS() int {
 	return 0
 }
 
-// NewClient returns the client that all peers in Go share: the SDK's own, with idle connections
-// for as many calls as a peer makes at once, since with the SDK's ten it would be reconnecting
-// that is compared. All else is stock, retries included.
+// NewClient returns the client that all peers in Go share, sluice's own for everybody: with the ten
+// idle connections of the SDK's it would be reconnecting that is compared. All else is stock,
+// retries included.
 func NewClient(endpoint string) *sqs.Client {
-	cfg := aws.Config{
+	return sluice.NewClient(aws.Config{
 		Region:       "us-east-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("bench", "bench", ""),
 		BaseEndpoint: &endpoint,
-		HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 1024
-		}),
-	}
-	return sqs.NewFromConfig(cfg)
+	})
 }
