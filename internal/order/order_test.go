@@ -219,7 +219,6 @@ func TestAMillionGroupsLeaveNothingBehind(t *testing.T) {
 		}
 		for range n / 10 {
 			taken := ls.Take(10, plenty)
-			require.Len(t, taken, 10)
 			for _, m := range taken {
 				ls.Settled(m.group)
 			}

@@ -20,6 +20,7 @@ import (
 const (
 	envEndpoint = "SLUICE_CONTRACT_ENDPOINT" // its URL, such as http://127.0.0.1:9324
 	envPatience = "SLUICE_CONTRACT_PATIENCE" // how long a row may wait there, such as 90s; 5s if unset
+	envMoto     = "SLUICE_CONTRACT_MOTO"     // 1: a moto_server from PATH, if there is one; the gate sets it
 	envAWS      = "SLUICE_CONTRACT_AWS"      // 1: the account of the default configuration; makes queues and costs money
 )
 
