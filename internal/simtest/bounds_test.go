@@ -368,6 +368,10 @@ func countsAgree(s *studied) {
 			s.agree(l.to, st, "messages succeeded", st.stats.Succeeded, good)
 			s.agree(l.to, st, "handled messages", st.stats.Succeeded+st.stats.Failed, s.handledBy(l))
 		}
+		if s.calm {
+			s.agree(l.to, st, "leases lost", st.stats.LeasesLost, 0)
+			s.agree(l.to, st, "messages unsettled", st.stats.Unsettled, 0)
+		}
 		if l.err == nil && st.stats.InFlight != 0 && stuck == 0 {
 			s.agree(l.to, st, "messages in flight", int64(st.stats.InFlight), 0)
 		}

@@ -110,7 +110,7 @@ func (k *leaseKeeper) request(e event) {
 func (k *leaseKeeper) answer(req, e event) {
 	for _, r := range e.got {
 		h := k.holding(r.message)
-		*h = holding{until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call}
+		*h = holding{until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at}
 	}
 	for i, handle := range e.handles {
 		h := k.holding(k.studied.of[handle])

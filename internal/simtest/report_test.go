@@ -34,9 +34,16 @@ func (w *world) report(broken []breach) string {
 	}
 	if m := broken[0].message; m != "" {
 		fmt.Fprintf(&b, "what happened to message %.8s:\n", m)
-		for _, e := range study(w).byMessage[m] {
-			b.WriteString(e.String() + "\n")
-		}
+		b.WriteString(timeline(study(w).byMessage[m]))
+	}
+	return b.String()
+}
+
+// timeline is events, one on each line.
+func timeline(events []event) string {
+	var b strings.Builder
+	for _, e := range events {
+		b.WriteString(e.String() + "\n")
 	}
 	return b.String()
 }

@@ -7,15 +7,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 var (
 	seedsFlag = flag.Int("seeds", 0, "how many seeds to simulate; 0: SEEDS, or a few")
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed and print its history; 0: none")
 	aboutFlag = flag.String("about", "", "with -seed: only what concerns the message whose id begins so")
+	levelFlag = flag.String("level", string(atSeam), "the level of -seed: L1 or L2")
 	huntFlag  = flag.Bool("hunt", false, "let TestHunt play until a seed breaks")
 	knownFlag = flag.String("hunt.known", "", "seeds that a hunt passes over")
-	levelFlag = flag.String("level", string(atSeam), "the level of -seed: L1 or L2")
 )
 
 // seeds is how many seeds a test simulates.
@@ -48,14 +50,58 @@ func examine(t *testing.T, seed uint64, at level) *world {
 	return w
 }
 
+// examineAll examines seeds, as many at once as there are cores, and says how much
+// happened in their worlds.
+func examineAll(t *testing.T, n int, at level) *coverage {
+	t.Helper()
+	from, c := base(), &coverage{}
+	t.Logf("%d seeds from %d", n, from)
+	t.Run("worlds", func(t *testing.T) {
+		for i := range n {
+			seed := from + uint64(i)
+			t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+				t.Parallel()
+				c.add(examine(t, seed, at))
+			})
+		}
+	})
+	t.Log(c)
+	return c
+}
+
 func TestNoInvariantIsBrokenAtTheSeam(t *testing.T) {
-	first := base()
-	t.Logf("seeds from %d", first)
-	for i := range seeds(300) {
-		seed := first + uint64(i)
+	examineAll(t, seeds(300), atSeam).enough(t)
+}
+
+func TestNoInvariantIsBrokenWithTheSDK(t *testing.T) {
+	examineAll(t, max(1, seeds(500)/10), withSDK)
+}
+
+func TestSeedsThatBrokeOnceDoNotBreakAgain(t *testing.T) {
+	text, err := os.ReadFile("testdata/seeds")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		entry, _, _ := strings.Cut(line, "#")
+		fields := strings.Fields(entry)
+		if len(fields) == 0 {
+			continue
+		}
+		seed, err := strconv.ParseUint(fields[1], 10, 64)
+		require.NoError(t, err)
+		t.Run(strings.TrimSpace(entry), func(t *testing.T) { examine(t, seed, level(fields[0])) })
+	}
+}
+
+func TestTheSameSeedIsTheSameWorld(t *testing.T) {
+	for i := range min(100, seeds(100)) {
+		seed := base() + uint64(i)
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
-			examine(t, seed, atSeam)
+			one, two := play(t, seed, atSeam).hist.trace(), play(t, seed, atSeam).hist.trace()
+			for k := range min(len(one), len(two)) {
+				require.Equal(t, one[k], two[k], "line %d of the trace", k)
+			}
+			require.Len(t, two, len(one))
 		})
 	}
 }
@@ -67,33 +113,13 @@ func TestReplay(t *testing.T) {
 	}
 	w := examine(t, *seedFlag, level(*levelFlag))
 	t.Log(w.plan)
-	for id, events := range study(w).byMessage {
-		if *aboutFlag == "" || !strings.HasPrefix(id, *aboutFlag) {
-			continue
-		}
-		for _, e := range events {
-			t.Log(e)
-		}
+	if *aboutFlag == "" {
+		t.Log("\n" + strings.Join(w.hist.trace(), "\n"))
 		return
 	}
-	for _, line := range w.hist.trace() {
-		t.Log(line)
-	}
-}
-
-func TestTheSameSeedIsTheSameWorld(t *testing.T) {
-	for i := range 100 {
-		seed := base() + uint64(i)
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			one, two := play(t, seed, atSeam).hist.trace(), play(t, seed, atSeam).hist.trace()
-			for k := range min(len(one), len(two)) {
-				if one[k] != two[k] {
-					t.Fatalf("line %d\n%s\n%s", k, one[k], two[k])
-				}
-			}
-			if len(one) != len(two) {
-				t.Fatalf("%d lines and %d", len(one), len(two))
-			}
-		})
+	for id, events := range study(w).byMessage {
+		if strings.HasPrefix(id, *aboutFlag) {
+			t.Log("\n" + timeline(events))
+		}
 	}
 }

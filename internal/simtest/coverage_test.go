@@ -1,0 +1,114 @@
+package simtest
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// coverage is how much happened in many worlds: that nothing broke says little if
+// nothing happened.
+type coverage struct {
+	mu       sync.Mutex // guards the fields below
+	worlds   int
+	calm     int
+	messages int
+	calls    int
+	fired    [numFaults]int
+	shares   map[string]int // worlds in which it happened
+}
+
+// What must have happened in a twentieth of all worlds.
+const (
+	redelivery    = "a redelivery"
+	crash         = "a crash"
+	lostLease     = "a lost lease"
+	partialDelete = "a partial delete"
+	stuckHandler  = "a handler that outlived its context"
+)
+
+func (c *coverage) add(w *world) {
+	s := study(w)
+	seen := map[string]bool{}
+	calls, messages := 0, 0
+	for _, e := range s.events {
+		switch {
+		case e.kind == sent:
+			messages++
+		case e.kind == called:
+			calls++
+		case e.kind == delivered && e.count > 1:
+			seen[redelivery] = true
+		case e.kind == crashed:
+			seen[crash] = true
+		case e.kind == answered && e.op == opDelete && e.err == nil && len(e.refused) > 0 && len(e.refused) < len(e.ok):
+			seen[partialDelete] = true
+		case e.kind == buried:
+			w.hist.count(redrives)
+		}
+	}
+	for _, l := range s.stats {
+		if l.stats.LeasesLost > 0 {
+			seen[lostLease] = true
+		}
+	}
+	for _, l := range s.lives {
+		for call, cut := range l.deathOfContext {
+			events := l.batches[call]
+			if len(events) > 0 && events[len(events)-1].at > cut {
+				seen[stuckHandler] = true
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.worlds++
+	c.messages += messages
+	c.calls += calls
+	if w.calm {
+		c.calm++
+	}
+	for f, n := range w.hist.fired {
+		c.fired[f] += n
+	}
+	if c.shares == nil {
+		c.shares = map[string]int{}
+	}
+	for what := range seen {
+		c.shares[what]++
+	}
+}
+
+// String is a table of what happened.
+func (c *coverage) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d worlds, %d of them calm, %d messages, %d calls\n", c.worlds, c.calm, c.messages, c.calls)
+	for _, what := range []string{redelivery, crash, lostLease, partialDelete, stuckHandler} {
+		fmt.Fprintf(&b, "%5.1f %% of the worlds had %s\n", 100*float64(c.shares[what])/float64(c.worlds), what)
+	}
+	for f := lostAnswer; f < numFaults; f++ {
+		fmt.Fprintf(&b, "%8d × %v\n", c.fired[f], f)
+	}
+	return b.String()
+}
+
+// enough checks that it was not too little: over 10,000 worlds each kind of fault
+// must have met a call a thousand times, and over fewer in proportion.
+func (c *coverage) enough(t *testing.T) {
+	t.Helper()
+	if c.worlds < 100 {
+		return // too few to ask for shares
+	}
+	for f := lostAnswer; f < numFaults; f++ {
+		assert.GreaterOrEqual(t, c.fired[f], least(f, c.worlds), "%v", f)
+	}
+	for _, what := range []string{redelivery, crash, lostLease, partialDelete, stuckHandler} {
+		assert.GreaterOrEqual(t, c.shares[what], c.worlds/20, "worlds with %s", what)
+	}
+}
+
+// least is how often a kind of fault must have happened.
+func least(_ fault, worlds int) int { return worlds / 10 }
