@@ -182,7 +182,7 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		until   time.Duration
 		done    bool
 		good    bool // its handler said success, or that it failed: then its delay counts
-		running bool
+		running bool // its handler call does not end
 	}
 	held, away := map[string]*fate{}, map[string]bool{}
 	for _, e := range s.events {
@@ -196,6 +196,12 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 			for _, r := range e.got {
 				held[r.message] = &fate{handle: r.handle, until: l.to + time.Hour, done: away[r.message]}
 			}
+		case e.inc == inc && (e.kind == batchBegan || e.kind == batchEnded):
+			for _, h := range l.batches[e.call][0].handles {
+				if other := held[s.of[h]]; other != nil {
+					other.running = e.kind == batchBegan
+				}
+			}
 		case f == nil:
 		case e.kind == deleted || e.kind == buried:
 			f.done = true
@@ -204,9 +210,9 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		case e.kind == delivered:
 			f.done = true // somebody else's
 		case e.inc == inc && e.kind == began:
-			f.running, f.good = true, false
+			f.good = false
 		case e.inc == inc && e.kind == ended:
-			f.running, f.good = false, !s.void[handling{e.call, e.message}] && l.deathOfContext[e.call] == 0 && e.verdict != failure
+			f.good = !s.void[handling{e.call, e.message}] && l.deathOfContext[e.call] == 0 && e.verdict != failure
 			if e.verdict == failure && l.deathOfContext[e.call] < l.stopAt+s.options.ShutdownTimeout {
 				f.done = true // its delay counts
 			}

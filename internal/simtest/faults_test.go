@@ -75,7 +75,7 @@ func (p *plan) faults(r *rand.Rand) {
 	if p.odds[credentials] > 0 {
 		p.during(r, credentials, time.Second, 2*time.Minute)
 	}
-	if p.odds[deletedQueue] > 0 && r.Float64() < 0.3 {
+	if p.odds[deletedQueue] > 0 {
 		p.storm = append(p.storm, turn{at: span(r, 0, p.active), what: gone, then: 61*time.Second + span(r, 0, 30*time.Second)})
 	}
 	if p.odds[settings] > 0 {

@@ -56,8 +56,8 @@ func (p *plan) temper(r *rand.Rand) {
 	if p.odds[bodies] > 0 && r.Float64() < 0.05 {
 		p.mood.large = 0.05
 	}
-	if p.odds[badHandlers] > 0 && r.Float64() < 0.02 {
-		p.mood.hours, p.active = true, 14*time.Hour
+	if p.odds[badHandlers] > 0 && r.Float64() < 0.05 {
+		p.mood.hours, p.mood.slow, p.active = true, 0.1, 14*time.Hour
 		p.options.PollTime, p.options.VisibilityTimeout, p.processes = 20*time.Second, 2*time.Minute, 1
 		for f := range p.odds {
 			p.odds[f] /= 20 // as many as in a world of minutes
@@ -103,7 +103,7 @@ func (l *life) act(message string, n int) act {
 		l.hist.count(badHandlers)
 		a.took = d.of(3).between(0, l.options.VisibilityTimeout*5/2)
 		if l.mood.hours && d.of(4).under(0.2) {
-			a.took = d.of(5).between(0, 13*time.Hour)
+			a.took = d.of(5).between(9*time.Hour, 13*time.Hour)
 		}
 		a.deaf = d.of(6).under(0.5)
 	}

@@ -8,6 +8,7 @@ import (
 // holding is what a life's client knows of a message that it was given.
 type holding struct {
 	until   time.Duration // end of the lease: from the request of the receive, or of a renewal that was confirmed for this entry
+	from    time.Duration // when the receive was sent that brought the newest receipt; 12 h count from then
 	handle  string        // the newest receipt
 	tried   time.Duration // when a call last tried to change or delete it
 	call    int           // that handles it; 0: none
@@ -92,10 +93,16 @@ func (k *leaseKeeper) unseen(call int) {
 
 // request judges a request by what its sender knows.
 func (k *leaseKeeper) request(e event) {
-	for _, handle := range e.handles {
+	for i, handle := range e.handles {
 		m := k.studied.of[handle]
 		h := k.holding(m)
 		h.tried, h.wanted = e.at, 0
+		if e.op == opChange && h.handle == handle && e.at+e.timeouts[i] > h.from+12*time.Hour {
+			k.breaks(e.at, m, "life %d asks for more than the 12 h since the receive", k.inc)
+		}
+		if e.op == opChange && e.timeouts[i] == 0 {
+			h.failed = true // it is given back
+		}
 		switch {
 		case h.settled && h.handle == handle:
 			k.breaks(e.at, m, "life %d sends a %s for a message that it has settled", k.inc, e.op)
@@ -110,7 +117,7 @@ func (k *leaseKeeper) request(e event) {
 func (k *leaseKeeper) answer(req, e event) {
 	for _, r := range e.got {
 		h := k.holding(r.message)
-		*h = holding{until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at}
+		*h = holding{from: req.at, until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at}
 	}
 	for i, handle := range e.handles {
 		h := k.holding(k.studied.of[handle])

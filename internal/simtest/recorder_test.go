@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/sluice-go/sluice"
 )
@@ -59,6 +60,9 @@ var attemptText = regexp.MustCompile(`\b[A-Z2-7]{26}\b`)
 
 // bare is the text of an error as a trace wants it.
 func bare(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return "SQS says " + api.ErrorCode()
+	}
 	text := attemptText.ReplaceAllString(err.Error(), "…")
 	return text[:min(len(text), 90)]
 }
