@@ -87,5 +87,7 @@ func TestRunReportsAQueueThatDoesNotExist(t *testing.T) {
 	})
 }
 
-var _ = fmt.Sprint
-var _ = context.Background
+var (
+	_ = fmt.Sprint
+	_ = context.Background
+)

@@ -93,7 +93,9 @@ func TestAnyErrorOfABatchOfOneIsItsMessages(t *testing.T) {
 	other := &sluice.Message{ID: "b"}
 	for _, err := range []error{
 		errBad, sluice.Failed(batch[0], errBad), sluice.Failed(other, errBad), errors.Join(errBad), errors.Join(sluice.Failed(other, errBad)),
-		several{}, several{nil}, fmt.Errorf("%w%w", error(nil), error(nil)), &sluice.MessageError{Message: batch[0]}, &sluice.MessageError{},
+		several{},
+		several{nil},
+		fmt.Errorf("%w%w", error(nil), error(nil)), &sluice.MessageError{Message: batch[0]}, &sluice.MessageError{},
 	} {
 		require.Equal(t, "a", named(batch, err), "%v", err)
 	}
