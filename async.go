@@ -166,14 +166,13 @@ type call struct {
 	cancel   context.CancelCauseFunc
 	limit    *time.Timer // ends it by ProcessingLimit; nil: nothing does
 	err      error
-	exited   bool        // the handler ended its goroutine
 	outcomes []outcome   // of each message
 	panicked *PanicError // nil: it did not
 	cause    error       // why its context ended; nil: it had not
 	dropped  []*held     // failed, with leases that had been lost: nothing to tell SQS
 
-	deletes  []*lease.Lease[*held] // of those that succeeded
-	single   struct {
+	deletes []*lease.Lease[*held] // of those that succeeded
+	single  struct {
 		message [1]*Message
 		outcome [1]outcome
 		lease   [1]*lease.Lease[*held]
@@ -214,7 +213,7 @@ func (cs *calls) remove(c *call) {
 	cs.n--
 }
 
-// start hands a batch over to a goroutine that waits for one, or to a new one.
+// start hands a batch over to the handler.
 func (r *run) start(batch []*held, why Reason, now time.Time) {
 	ctx, cancel := r.newCall()
 	c := &call{batch: batch, why: why, began: now, cancel: cancel}
@@ -228,11 +227,7 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 		c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })
 	}
 	r.c.batches.Add(string(why))
-	if r.running.n > r.workers {
-		r.workers++
-		r.calls.Go(r.serve)
-	}
-	r.work <- func() { r.handle(ctx, c) } // has room for all calls under way
+	r.handlers.Go(func() { r.handle(ctx, c) })
 }
 
 // makeRoom makes the slices of a call. The commonest one is for a single message
@@ -243,13 +238,6 @@ func (c *call) makeRoom() {
 		return
 	}
 	c.messages, c.outcomes, c.deletes = c.single.message[:], c.single.outcome[:], c.single.lease[:0]
-}
-
-// serve handles calls until there are no more, or a handler ends its goroutine.
-func (r *run) serve() {
-	for handle := range r.work {
-		handle()
-	}
 }
 
 // exceed ends the patience with a call: its context ends, and its messages become
@@ -265,13 +253,12 @@ func (r *run) exceed(c *call) {
 // ends the goroutine.
 func (r *run) handle(ctx context.Context, c *call) {
 	defer func() { r.settle(ctx, c) }()
-	c.err, c.exited = &exit, true // stands if the handler calls runtime.Goexit
+	c.err = &exit // stands if the handler calls runtime.Goexit
 	messages := c.messages
 	if len(messages) > 1 {
 		messages = slices.Clone(messages) // the handler may do with its slice what it likes
 	}
 	c.err = guard(func() error { return r.handler(ctx, messages) })
-	c.exited = false
 }
 
 // exit is the error of a handler that called runtime.Goexit.
@@ -428,9 +415,6 @@ func (r *run) told(c *call) {
 // handled notes the end of a handler call.
 func (r *run) handled(c *call) {
 	r.running.remove(c)
-	if c.exited {
-		r.workers--
-	}
 	r.pace.Handled(c.took, time.Now())
 	for _, h := range c.batch {
 		h.stage, h.call = settling, nil

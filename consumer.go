@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/internal/aside"
+	"github.com/sluice-go/sluice/internal/crew"
 	"github.com/sluice-go/sluice/internal/inbox"
 	"github.com/sluice-go/sluice/internal/lease"
 	"github.com/sluice-go/sluice/internal/order"
@@ -400,7 +401,6 @@ type run struct {
 	drain   bool
 
 	in      *inbox.Inbox[event]
-	work    chan func() // calls to handle
 	queue   *queue.Queue
 	keeper  *lease.Keeper[*held]
 	settler *settle.Settler[*held]
@@ -409,11 +409,12 @@ type run struct {
 	onWay   atomic.Int64 // messages that are waiting or being handled: their deletes will come
 	latency atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
-	newCall func() (context.Context, context.CancelCauseFunc) // for a handler call
-	fetch   func(try attempt) ([]types.Message, error)        // makes a receive; ends by cut
-	cut     context.CancelFunc                                // at the shutdown timeout
-	calls   sync.WaitGroup                                    // handler calls
-	helpers sync.WaitGroup                                    // all other goroutines
+	newCall  func() (context.Context, context.CancelCauseFunc) // for a handler call
+	fetch    func(try attempt) ([]types.Message, error)        // makes a receive; ends by cut
+	cut      context.CancelFunc                                // at the shutdown timeout
+	handlers *crew.Crew                                        // for handler calls
+	callers  *crew.Crew                                        // for calls to SQS
+	helpers  sync.WaitGroup                                    // for what runs all the time
 
 	// Owned by the loop.
 	pace      *pace.Pace
@@ -423,7 +424,6 @@ type run struct {
 	attempts  []attempt        // receives of a FIFO queue that may be repeated
 	hand      map[string]*held // all messages held, by id
 	running   calls
-	workers   int       // goroutines that handle calls, or wait for one
 	out       int       // receives that wait for their answers
 	asked     int       // messages that they asked for
 	bytes     int       // of the messages held
@@ -457,13 +457,14 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	o := &c.opts
 	r := &run{
 		c: c, opts: o, handler: h, drain: drain,
-		in:      inbox.New[event](),
-		work:    make(chan func(), o.Concurrency),
-		aside:   aside.New(hookBacklog),
-		hand:    map[string]*held{},
-		largest: maxBody, // until a message has been seen
-		timer:   time.NewTimer(time.Hour),
-		dropped: c.tally.Dropped.Load(),
+		in:       inbox.New[event](),
+		handlers: crew.New(),
+		callers:  crew.New(),
+		aside:    aside.New(hookBacklog),
+		hand:     map[string]*held{},
+		largest:  maxBody, // until a message has been seen
+		timer:    time.NewTimer(time.Hour),
+		dropped:  c.tally.Dropped.Load(),
 	}
 	closes := measure{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime}
 	if c.fifo() {
@@ -474,10 +475,10 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		r.collector = r.pile
 	}
 	r.latency.Store(int64(20 * time.Millisecond)) // until a call has been seen
-	handlers := context.WithoutCancel(ctx)
+	base := context.WithoutCancel(ctx)
 	receives, cut := context.WithCancel(context.WithoutCancel(ctx))
 	r.cut = cut
-	r.newCall = func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(handlers) }
+	r.newCall = func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(base) }
 	r.fetch = func(try attempt) ([]types.Message, error) {
 		return r.queue.Receive(receives, try.n, r.pollTime(), try.id)
 	}
@@ -485,6 +486,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: o.Receivers, Rand: o.rand})
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: o.Receivers, Rand: o.rand,
+		Go:   r.callers.Go,
 		Done: func(results []settle.Result[*held]) { r.in.Put(doing(func() { r.settled(results) })) },
 		Send: r.bury, Unburied: r.unburied,
 	})
@@ -505,7 +507,6 @@ func (r *run) whole(ctx context.Context) error {
 	r.helpers.Go(func() { r.aside.Run(keeping) })
 	r.loop(ctx)
 	r.interrupt()
-	close(r.work)
 	left := r.leave()
 	err := r.result(left)
 	r.rest()
@@ -667,12 +668,15 @@ func (r *run) leave() int {
 // wait waits for all goroutines of the run, except for handlers that ignore the
 // end of their context, and hooks that block.
 func (r *run) wait() {
+	r.callers.Close()
+	r.handlers.Close()
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
 		r.helpers.Wait()
+		r.callers.Wait()
 		if r.running.n == 0 {
-			r.calls.Wait()
+			r.handlers.Wait()
 		}
 	}()
 	patience := time.NewTimer(r.patience())
@@ -728,7 +732,7 @@ func (r *run) receive(now time.Time) {
 		r.asked += n
 		alone := len(r.hand) == 0 && r.out == 1
 		try := r.attempt(n, now)
-		r.helpers.Go(func() {
+		r.callers.Go(func() {
 			a := &answer{asked: n, alone: alone, try: try, sent: time.Now()}
 			a.messages, a.err = r.fetch(try)
 			a.arrived = time.Now()
@@ -782,6 +786,7 @@ func (r *run) view(now time.Time) pace.View {
 		Now: now, Free: r.opts.Concurrency - r.running.n, Waiting: r.collector.ready(),
 		Held: len(r.hand), Due: r.collector.due(), Latency: time.Duration(r.latency.Load()),
 	}
+	v.Settling = v.Held - int(r.onWay.Load())
 	v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked
 	v.Enough = max(1, r.opts.BytesInFlight/r.largest)
 	if v.Held == 0 && r.out == 0 {
@@ -814,6 +819,7 @@ func (r *run) answered(a *answer) {
 		r.unanswered(a, now)
 		return
 	}
+	hungry := r.running.n < r.opts.Concurrency && r.collector.ready() < r.opts.BatchSize
 	r.recovered()
 	r.c.tally.LastReceive.Store(now.UnixNano())
 	r.take(a)
@@ -825,7 +831,7 @@ func (r *run) answered(a *answer) {
 		r.close()
 	}
 	r.dispatch(now)
-	r.pace.Answered(pace.Answer{Asked: a.asked, Got: len(a.messages), Sent: a.sent}, r.view(now))
+	r.pace.Answered(pace.Answer{Asked: a.asked, Got: len(a.messages), Hungry: hungry, Sent: a.sent}, r.view(now))
 }
 
 // unanswered deals with a receive that failed.

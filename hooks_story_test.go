@@ -69,7 +69,7 @@ func TestHooksAreToldWhatStatsCount(t *testing.T) {
 		var h told
 		w.slow(8 * time.Millisecond)
 		w.send(0, 300)
-		w.server.Inject(sqstest.Fault{Op: opReceive, Err: sqstest.Unavailable(), Skip: 3, Times: 4})
+		w.server.Inject(sqstest.Fault{Op: opReceive, Err: sqstest.Unavailable(), Skip: 3, Times: 12})
 		w.server.Inject(sqstest.Fault{Op: opDelete, Err: sqstest.Unavailable(), Skip: 3, Times: 2})
 		c := w.consumer(sluice.Options{Hooks: h.hooks()})
 		stop := w.run(c, w.handler(func(_ context.Context, batch []*sluice.Message) error {

@@ -24,7 +24,8 @@ const (
 	maxHold   = 5 * time.Second        // a batch that could be full is noticed no later
 	calm      = time.Second            // a receive that waited longer than this met an idle queue
 
-	firstDelay = 20 * time.Millisecond // upper bound of the first back-off
+	firstDelay = 5 * time.Millisecond  // upper bound of the first back-off
+	minGather  = 20 * time.Millisecond // and this long if nothing is known of handlers
 	maxDelay   = 30 * time.Second      // upper bound of every back-off
 	outage     = 3                     // failures in a row after which a single receiver goes on
 
@@ -44,19 +45,21 @@ type Config struct {
 
 // A View is the consumer at one moment.
 type View struct {
-	Now     time.Time
-	Free    int           // slots with no handler call
-	Waiting int           // messages in hand that no handler has yet
-	Held    int           // messages in hand, waiting, handled or being settled
-	Due     time.Time     // end of the open batch's wait; zero: no batch is open
-	Latency time.Duration // of calls that SQS answers at once
-	Budget  int           // messages that may still be asked for, by bytes in flight and by the bounds of the run
-	Enough  int           // the budget will not grow beyond this; a receive for Enough is as large as one can be
+	Now      time.Time
+	Free     int           // slots with no handler call
+	Waiting  int           // messages in hand that no handler has yet
+	Settling int           // messages in hand that are being settled
+	Held     int           // messages in hand, waiting, handled or being settled
+	Due      time.Time     // end of the open batch's wait; zero: no batch is open
+	Latency  time.Duration // of calls that SQS answers at once
+	Budget   int           // messages that may still be asked for, by bytes in flight and by the bounds of the run
+	Enough   int           // the budget will not grow beyond this; a receive for Enough is as large as one can be
 }
 
 // An Answer is the end of a receive.
 type Answer struct {
 	Asked, Got int
+	Hungry     bool // handlers had nothing to do when it came
 	Sent       time.Time
 	Failed     bool
 	Throttled  bool
@@ -98,6 +101,10 @@ func (p *Pace) Next(v View) (n int, at time.Time) {
 	if p.out >= p.receivers(v.Now) || (p.out > 0 && p.enoughOut(v.Now)) {
 		return 0, p.benchEnd()
 	}
+	if v.Settling > full*p.Receivers+p.Batch {
+		p.gather = time.Time{}
+		return 0, time.Time{} // more are handled than can be deleted
+	}
 	limit := p.limit(v)
 	n = min(full, limit-v.Waiting-p.asked, v.Budget, p.MaxInFlight-v.Held-p.asked)
 	if n <= 0 {
@@ -133,7 +140,7 @@ func (p *Pace) gathered(n, limit int, v View) (int, time.Time) {
 	if p.gather.IsZero() {
 		p.gather = v.Now
 	}
-	at := p.gather.Add(min(maxGather, max(firstDelay, p.service.perCall()/50)))
+	at := p.gather.Add(min(maxGather, max(minGather, p.service.perCall()/50)))
 	if v.Now.Before(at) {
 		return 0, at
 	}
@@ -221,7 +228,7 @@ func (p *Pace) adapt(a Answer, v View) {
 	switch {
 	case a.Got == 0:
 		p.want = 1
-	case a.Got == a.Asked && v.Free > 0:
+	case a.Got == a.Asked && a.Hungry:
 		p.want = min(p.Receivers, p.wanted(v.Now))
 	case 2*a.Got < a.Asked && p.holds():
 		p.want, p.surprises = 1, 0
@@ -267,7 +274,7 @@ func (p *Pace) holds() bool { return p.Hold && p.Batch > 1 }
 // fuller answers emptier.
 func (p *Pace) spare(latency time.Duration) int {
 	meanwhile := p.arrival.rate * latency.Seconds()
-	if meanwhile > 0.5 || meanwhile == 0 {
+	if meanwhile > 1 || meanwhile == 0 {
 		return 1
 	}
 	return 1 + int(math.Ceil(meanwhile+3*math.Sqrt(meanwhile)))

@@ -98,9 +98,9 @@ func TestReceiversGrowWithFullAnswersAndShrinkToOne(t *testing.T) {
 	for want := 1; want <= 16; want++ {
 		more := out(p, v)
 		require.Positive(t, more)
-		p.Answered(pace.Answer{Asked: 10, Got: 10, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, Hungry: true, Sent: v.Now}, v)
 		require.Positive(t, out(p, v))
-		p.Answered(pace.Answer{Asked: 10, Got: 10, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, Hungry: true, Sent: v.Now}, v)
 	}
 	p.Answered(pace.Answer{Asked: 10, Sent: v.Now}, v)
 	require.Zero(t, out(p, v), "an empty queue needs a single receiver")
@@ -142,7 +142,7 @@ func TestReceivesThatWereOutTogetherFailOnce(t *testing.T) {
 	v := view(0, 1000, 0, 0)
 	for range 8 {
 		out(p, v)
-		p.Answered(pace.Answer{Asked: 10, Got: 10, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, Hungry: true, Sent: v.Now}, v)
 	}
 	n := out(p, v)
 	require.Greater(t, n, 1)

@@ -45,6 +45,7 @@ type Config[T any] struct {
 	FIFO   bool // an expired receipt of a FIFO queue is never used
 	Calls  int  // at once, of each kind
 	Rand   func() float64
+	Go     func(func()) // runs a call on another goroutine
 
 	// Done is told of messages as they end, ten at most, on a goroutine of the
 	// Settler. Their leases are kept no longer. It must not block.
@@ -83,9 +84,9 @@ type burial[T any] struct {
 // New returns a Settler. It has no goroutine while it has nothing to do.
 func New[T any](c Config[T]) *Settler[T] {
 	s := &Settler[T]{Config: c}
-	s.deletes = tens.New(tens.Config[*lease.Lease[T]]{Send: s.sendDeletes, Calls: c.Calls, Backoff: s.backoff})
-	s.changes = tens.New(tens.Config[*change[T]]{Send: s.sendChanges, Calls: c.Calls, Backoff: s.backoff})
-	s.burials = tens.New(tens.Config[*burial[T]]{Send: s.sendBurials, Calls: c.Calls, Backoff: s.backoff})
+	s.deletes = tens.New(tens.Config[*lease.Lease[T]]{Send: s.sendDeletes, Calls: c.Calls, Go: c.Go, Backoff: s.backoff})
+	s.changes = tens.New(tens.Config[*change[T]]{Send: s.sendChanges, Calls: c.Calls, Go: c.Go, Backoff: s.backoff})
+	s.burials = tens.New(tens.Config[*burial[T]]{Send: s.sendBurials, Calls: c.Calls, Go: c.Go, Backoff: s.backoff})
 	return s
 }
 

@@ -30,7 +30,7 @@ func (b *Batcher[T]) begin() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c.cancel = cancel
 	b.calls = append(b.calls, c)
-	go b.send(ctx, c)
+	b.cfg.Go(func() { b.send(ctx, c) })
 }
 
 // blank returns an empty call, used before if possible.

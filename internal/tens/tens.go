@@ -44,6 +44,10 @@ type Config[T any] struct {
 	// Calls is how many calls may be in flight at once; 0 means 16.
 	Calls int
 
+	// Go runs a call on another goroutine, without waiting for it. It is called under
+	// the batcher's lock. nil means with a go statement.
+	Go func(call func())
+
 	// Backoff says how long entries wait that have been tried in vain tries
 	// times, from 1. It is asked once for those of a call that have been tried
 	// equally often: what failed together goes together, in one call. nil
@@ -84,6 +88,9 @@ const (
 func New[T any](cfg Config[T]) *Batcher[T] {
 	if cfg.Calls <= 0 {
 		cfg.Calls = defaultCalls
+	}
+	if cfg.Go == nil {
+		cfg.Go = func(call func()) { go call() }
 	}
 	if cfg.Backoff == nil {
 		cfg.Backoff = jitter
