@@ -21,7 +21,7 @@ func (s several) Error() string   { return fmt.Sprintf("%d errors", len(s)) }
 func (s several) Unwrap() []error { return s }
 
 func messages(ids string) (batch []*sluice.Message) {
-	for _, id := range strings.Split(ids, "") {
+	for id := range strings.SplitSeq(ids, "") {
 		batch = append(batch, &sluice.Message{ID: id})
 	}
 	return batch
@@ -305,9 +305,8 @@ func FuzzOutcomes(f *testing.F) {
 
 // build makes an error by a small stack machine, and says whom it blames.
 func build(program []byte, batch []*sluice.Message) (err error, blamed []*sluice.Message) { //nolint:revive,staticcheck // the error is what is built
-	m := batch[0]
 	for _, op := range program {
-		m = batch[int(op/16)%len(batch)]
+		m := batch[int(op/16)%len(batch)]
 		switch op % 12 {
 		case 0:
 			err = errors.Join(err, sluice.Failed(m, errBad))

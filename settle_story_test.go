@@ -38,7 +38,7 @@ func TestAMessageWhoseHandlerDidNotSucceedIsNotDeleted(t *testing.T) {
 		"an error that is cancelled": fails(context.Canceled),
 		"a panic":                    func(context.Context, []*sluice.Message) error { panic("no") },
 		"a panic with an error":      func(context.Context, []*sluice.Message) error { panic(errBad) },
-		"a panic with nil":           func(context.Context, []*sluice.Message) error { panic(nil) },
+		"a panic with nil":           func(context.Context, []*sluice.Message) error { panic(nil) }, //nolint:govet // on purpose
 		"a Goexit":                   func(context.Context, []*sluice.Message) error { runtime.Goexit(); return nil },
 		"a body that is not JSON":    sluice.JSON(func(context.Context, []string) error { return nil }),
 		"bodies that are not JSON":   sluice.BatchJSON(func(context.Context, []sluice.Item[[]string]) error { return nil }),

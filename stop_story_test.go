@@ -45,7 +45,7 @@ func TestAStopWithAShortTimeoutOrphansNoMessages(t *testing.T) {
 		}()
 		require.NoError(w, stop())
 		time.Sleep(10 * time.Second)
-		require.Equal(w, w.visible(), len(w.left()), "messages of an answer that nobody read")
+		require.Len(w, w.left(), w.visible(), "messages of an answer that nobody read")
 	})
 }
 

@@ -271,7 +271,7 @@ func TestAFailedEntryIsTriedAgainWhileTheOthersAdvance(t *testing.T) {
 		// A fixed 0.15 s and half of 0.75 s, then of 1.5 s.
 		require.Equal(t, seconds(15, 15.525, 16.425), s.times(3))
 		require.Equal(t, seconds(15), s.times(4))
-		require.Equal(t, seconds(46.425-29), []time.Duration{s.Left(ls[2], time.Now())})
+		require.Equal(t, seconds(46.425 - 29)[0], s.Left(ls[2], time.Now()))
 		require.Empty(t, s.losses())
 	})
 }

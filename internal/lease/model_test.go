@@ -3,7 +3,7 @@ package lease_test
 import (
 	"context"
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -65,17 +65,17 @@ type known struct {
 }
 
 func live(t *testing.T, seed int64) *world {
-	rnd := rand.New(rand.NewSource(seed))
-	w := &world{rnd: rnd, timeout: time.Duration(1+rnd.Intn(60)) * time.Second}
+	rnd := rand.New(rand.NewPCG(uint64(seed), 0))
+	w := &world{rnd: rnd, timeout: time.Duration(1+rnd.IntN(60)) * time.Second}
 	if seed%4 == 0 {
 		w.timeout *= 360 // long enough to meet the 12-hour limit
 	}
-	jitter := rand.New(rand.NewSource(-seed))
+	jitter := rand.New(rand.NewPCG(uint64(seed), 1))
 	w.keeper = lease.NewKeeper(lease.Config[*known]{
 		Timeout: w.timeout,
 		Renew:   w.renew,
 		Lost:    w.lost,
-		Calls:   1 + rnd.Intn(8),
+		Calls:   1 + rnd.IntN(8),
 		Rand:    jitter.Float64,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -100,10 +100,10 @@ func live(t *testing.T, seed int64) *world {
 // act does one random thing, a random time after the last.
 func (w *world) act() {
 	w.mu.Lock()
-	if w.rnd.Intn(40) == 0 {
+	if w.rnd.IntN(40) == 0 {
 		w.illness = w.rnd.Float64() * w.rnd.Float64()
 	}
-	pause, what := w.random(w.timeout/8), w.rnd.Intn(10)
+	pause, what := w.random(w.timeout/8), w.rnd.IntN(10)
 	w.mu.Unlock()
 	time.Sleep(pause)
 	synctest.Wait()
@@ -125,7 +125,7 @@ func (w *world) act() {
 func (w *world) receive() {
 	w.mu.Lock()
 	sent := time.Now().Add(-w.random(w.timeout * 2 / 3))
-	rs := make([]lease.Receipt[*known], 1+w.rnd.Intn(10))
+	rs := make([]lease.Receipt[*known], 1+w.rnd.IntN(10))
 	for i := range rs {
 		m := &known{handle: "first"}
 		m.Of = m
@@ -200,7 +200,7 @@ func (w *world) pick() *known {
 	if len(recent) == 0 {
 		return nil
 	}
-	return recent[w.rnd.Intn(len(recent))]
+	return recent[w.rnd.IntN(len(recent))]
 }
 
 // renew is the queue: slow, at times deaf to the context, and ill in parts.
@@ -220,8 +220,8 @@ func (w *world) renew(ctx context.Context, entries []lease.Renewal[*known]) []er
 	}
 	took := 1 + w.random(w.timeout/20)
 	deaf := false
-	if w.rnd.Intn(20) == 0 {
-		took, deaf = w.random(w.timeout), w.rnd.Intn(2) == 0
+	if w.rnd.IntN(20) == 0 {
+		took, deaf = w.random(w.timeout), w.rnd.IntN(2) == 0
 	}
 	w.mu.Unlock()
 	w.expectCall(len(entries))
@@ -327,4 +327,4 @@ func (w *world) expect(ok bool, m *known, mistake string) {
 	w.mistakes = append(w.mistakes, mistake)
 }
 
-func (w *world) random(d time.Duration) time.Duration { return time.Duration(w.rnd.Int63n(int64(d))) }
+func (w *world) random(d time.Duration) time.Duration { return time.Duration(w.rnd.Int64N(int64(d))) }
