@@ -196,10 +196,11 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 			for _, r := range e.got {
 				held[r.message] = &fate{handle: r.handle, until: l.to + time.Hour, done: away[r.message]}
 			}
-		case e.inc == inc && (e.kind == batchBegan || e.kind == batchEnded):
+		case e.inc == inc && (e.kind == batchBegan || e.kind == batchEnded || e.kind == wentAway):
 			for _, h := range l.batches[e.call][0].handles {
 				if other := held[s.of[h]]; other != nil {
 					other.running = e.kind == batchBegan
+					other.done = other.done || e.kind == wentAway // all have failed: their delays count
 				}
 			}
 		case f == nil:

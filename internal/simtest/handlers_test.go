@@ -47,6 +47,9 @@ func (p *plan) temper(r *rand.Rand) {
 	if p.options.ProcessingLimit > 0 { // what goes well is allowed to take its time
 		p.options.ProcessingLimit += 2 * p.mood.longest * time.Duration(p.options.BatchSize)
 	}
+	if p.redrive > 0 && p.fifo { // what never succeeds keeps its group waiting for each of its receives
+		p.options.RetryDelay = func(*sluice.Message, error) time.Duration { return 5 * time.Second }
+	}
 	if p.redrive > 0 && p.odds[badHandlers] > 0 {
 		p.mood.poison = oneOf(r, 0, 0.05)
 	}
