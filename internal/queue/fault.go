@@ -58,7 +58,7 @@ func classifyCode(code string) Fault {
 	switch strings.TrimSuffix(code, "Exception") {
 	case "NonExistentQueue", "QueueDoesNotExist":
 		return Lasting
-	case "AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "InvalidAddress", "InvalidSecurity", "UnsupportedOperation", "OptInRequired":
+	case "AccessDenied", "InvalidClientTokenId", "InvalidAddress", "InvalidSecurity", "UnsupportedOperation", "OptInRequired":
 		return Lasting
 	case "MissingParameter", "InvalidAction": // the request itself is wrong, it will not be better next time
 		return Lasting
@@ -66,7 +66,10 @@ func classifyCode(code string) Fault {
 		return Throttled
 	case "ReceiptHandleIsInvalid", "MessageNotInflight":
 		return Lost
-	default: // InternalError, ServiceUnavailable, ExpiredToken, RequestExpired, the network and all that is unknown
+	default:
+		// InternalError, ServiceUnavailable, ExpiredToken, the network and all that is
+		// unknown; SignatureDoesNotMatch too, since a clock that is wrong looks like that
+		// and the SDK corrects it for the next call
 		return Passing
 	}
 }

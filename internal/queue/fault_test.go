@@ -56,7 +56,7 @@ func TestErrorsWithoutATypeAreClassifiedByTheirCodes(t *testing.T) {
 	for want, codes := range map[sort][]string{
 		always(queue.Lasting): {
 			"AWS.SimpleQueueService.NonExistentQueue", "NonExistentQueue", "QueueDoesNotExist",
-			"AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "SignatureDoesNotMatch",
+			"AccessDenied", "AccessDeniedException", "InvalidClientTokenId",
 			"InvalidAddress", "InvalidSecurity", "AWS.SimpleQueueService.UnsupportedOperation", "OptInRequired",
 			"MissingParameter", "InvalidAction",
 		},
@@ -67,7 +67,7 @@ func TestErrorsWithoutATypeAreClassifiedByTheirCodes(t *testing.T) {
 		always(queue.Lost): {"ReceiptHandleIsInvalid", "AWS.SimpleQueueService.MessageNotInflight", "MessageNotInflight"},
 		always(queue.Passing): {
 			"InternalError", "InternalFailure", "ServiceUnavailable", "ServiceUnavailableException",
-			"ExpiredToken", "ExpiredTokenException", "RequestExpired", "SomethingThatNobodyKnows", "",
+			"ExpiredToken", "ExpiredTokenException", "RequestExpired", "SignatureDoesNotMatch", "SomethingThatNobodyKnows", "",
 		},
 		{any: queue.Passing, entry: queue.Lost, request: queue.Lasting}: {"InvalidParameterValue", "InvalidParameterValueException"},
 	} {
