@@ -22,6 +22,9 @@ func (p *plan) live(r *rand.Rand) {
 		for at < p.active {
 			p.lives[i] = append(p.lives[i], turn{at: at, what: p.event(r), then: span(r, 0, 20*time.Second)})
 			at += span(r, 5*time.Second, 2*p.active)
+			if p.mood.hours {
+				break // who is stopped handles nothing for hours
+			}
 		}
 	}
 }

@@ -105,8 +105,8 @@ func (l *life) act(message string, n int) act {
 	if d.of(2).under(l.mood.slow) {
 		l.hist.count(badHandlers)
 		a.took = d.of(3).between(0, l.options.VisibilityTimeout*5/2)
-		if l.mood.hours && d.of(4).under(0.2) {
-			a.took = d.of(5).between(9*time.Hour, 13*time.Hour)
+		if l.mood.hours && d.of(4).under(0.5) {
+			a.took = d.of(5).between(11*time.Hour, 13*time.Hour)
 		}
 		a.deaf = d.of(6).under(0.5)
 	}

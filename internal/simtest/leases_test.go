@@ -117,7 +117,7 @@ func (k *leaseKeeper) request(e event) {
 func (k *leaseKeeper) answer(req, e event) {
 	for _, r := range e.got {
 		h := k.holding(r.message)
-		*h = holding{from: req.at, until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at}
+		*h = holding{from: req.at, until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at, failed: h.failed && !h.settled}
 	}
 	for i, handle := range e.handles {
 		h := k.holding(k.studied.of[handle])
@@ -169,7 +169,7 @@ func (k *leaseKeeper) overdue(now time.Duration) {
 			}
 		}
 		if now > h.until && !h.dead && !h.lost {
-			if h.tried < h.until-k.options.VisibilityTimeout*7/10 && !h.failed && !k.undecodable(m) && k.mayRenew(h) {
+			if h.tried < h.until-k.options.VisibilityTimeout*7/10 && !h.failed && !k.undecodable(m) && !k.broken(m) && k.mayRenew(h) {
 				k.breaks(now, m, "life %d let a lease end at %v and has not tried to renew it since %v", k.inc, h.until, h.tried)
 			}
 			h.lost = true
@@ -181,8 +181,25 @@ func (k *leaseKeeper) overdue(now time.Duration) {
 	}
 }
 
+// broken tells whether another message of a FIFO group has failed or is lost. Those
+// behind it are given back, and that may have to wait for calls that are slow: then
+// their leases end instead, which has the same effect.
+func (k *leaseKeeper) broken(message string) bool {
+	if !k.fifo {
+		return false
+	}
+	group := k.byMessage[message][0].group
+	for other, h := range k.of {
+		if other != message && (h.dead || h.lost || h.failed) && k.byMessage[other][0].group == group {
+			return true
+		}
+	}
+	return false
+}
+
 // mayRenew tells whether a message is to be renewed: not when its handler took too
-// long, and not beyond 12 h.
+// long, and not beyond 12 h. With a single receiver one call at a time renews, and
+// one that is slow holds up the others: there the checker asks for less.
 func (k *leaseKeeper) mayRenew(h *holding) bool {
-	return k.options.ProcessingLimit == 0 && !k.mood.hours && h.until < k.world.active+patience
+	return (k.options.Receivers > 2 || k.odds[slowAnswers]+k.odds[brokenConnection] == 0) && k.options.ProcessingLimit == 0 && !k.mood.hours && h.until < k.world.active+patience
 }
