@@ -1116,7 +1116,7 @@ func (r *run) observe(c queue.Call) {
 
 // log writes a line about the queue, soon and on another goroutine: a logger may block.
 func (r *run) log(level slog.Level, msg string, args ...any) {
-	r.aside.Do(func() { r.opts.Logger.Log(context.Background(), level, msg, args...) })
+	r.aside.Do(func() { r.opts.Logger.Log(context.Background(), level, msg, args...) }) //nolint:sloglint // each caller's is a constant
 }
 
 // publish tells how the run is doing to those who ask from outside.

@@ -87,7 +87,7 @@ func TestHooksAreToldWhatStatsCount(t *testing.T) {
 		require.EqualValues(w, s.Received, h.received)
 		require.EqualValues(w, s.Succeeded+s.Failed, h.messages)
 		require.EqualValues(w, s.Failed, h.failed)
-		require.EqualValues(w, 301, h.messages)
+		require.Equal(w, 301, h.messages)
 		require.Zero(w, s.HooksDropped)
 		require.Contains(w, h.states, sluice.StateBackingOff)
 		require.Equal(w, sluice.StateStopped, h.states[len(h.states)-1])

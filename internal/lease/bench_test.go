@@ -2,7 +2,7 @@ package lease
 
 import (
 	"context"
-	"math/rand"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -26,13 +26,13 @@ func BenchmarkHundredThousandLeases(b *testing.B) {
 	start := time.Now()
 	k.start = start
 	leases := make([]Lease[int], n)
-	rnd := rand.New(rand.NewSource(1))
+	rnd := rand.New(rand.NewPCG(1, 1))
 	for i := 0; i < n; i += maxEntries {
 		var rs [maxEntries]Receipt[int]
 		for j := range rs {
 			rs[j].Lease = &leases[i+j]
 		}
-		at := start.Add(-time.Duration(rnd.Int63n(int64(timeout / 2))))
+		at := start.Add(-time.Duration(rnd.Int64N(int64(timeout / 2))))
 		k.Add(at, at, rs[:]...)
 	}
 	var wg sync.WaitGroup

@@ -2,7 +2,7 @@ package lease_test
 
 import (
 	"context"
-	"math/rand"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,17 +47,17 @@ func TestAHundredThousandLeasesCostOneCallInTen(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { keeper.Run(ctx) })
 
-		rnd := rand.New(rand.NewSource(1))
+		rnd := rand.New(rand.NewPCG(1, 1))
 		start := time.Now()
 		for i := 0; i < n; {
-			rs := make([]receipt, min(n-i, 1+rnd.Intn(10))) // not every receive is full
+			rs := make([]receipt, min(n-i, 1+rnd.IntN(10))) // not every receive is full
 			for j := range rs {
 				rs[j].Lease = &held{Of: i}
 				last[i] = time.Now()
 				i++
 			}
 			sent := time.Now()
-			time.Sleep(time.Duration(rnd.Intn(3_000)) * time.Microsecond)
+			time.Sleep(time.Duration(rnd.IntN(3_000)) * time.Microsecond)
 			keeper.Add(sent, time.Now(), rs...)
 		}
 		time.Sleep(hold - time.Since(start))
