@@ -400,6 +400,11 @@ func calmWorldsReceiveOnce(s *studied) {
 	if !s.calm {
 		return
 	}
+	for _, e := range s.events {
+		if e.kind == answered && e.err != nil { // nothing but the library itself can have cut it
+			s.breaks(e.at, "", "life %d cuts a call of %s in a calm world: %v", e.inc, e.op, e.err)
+		}
+	}
 	for id, events := range s.byMessage {
 		receives, runs := 0, 0
 		for _, e := range events {

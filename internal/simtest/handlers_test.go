@@ -59,7 +59,7 @@ func (p *plan) temper(r *rand.Rand) {
 	if p.odds[bodies] > 0 && r.Float64() < 0.05 {
 		p.mood.large = 0.05
 	}
-	if p.odds[badHandlers] > 0 && r.Float64() < 0.05 {
+	if p.odds[badHandlers] > 0 && r.Float64() < 0.12 {
 		p.mood.hours, p.mood.slow, p.active = true, 0.1, 14*time.Hour
 		p.options.PollTime, p.options.VisibilityTimeout, p.processes = 20*time.Second, 2*time.Minute, 1
 		for f := range p.odds {
@@ -105,8 +105,8 @@ func (l *life) act(message string, n int) act {
 	if d.of(2).under(l.mood.slow) {
 		l.hist.count(badHandlers)
 		a.took = d.of(3).between(0, l.options.VisibilityTimeout*5/2)
-		if l.mood.hours && d.of(4).under(0.5) {
-			a.took = d.of(5).between(11*time.Hour, 13*time.Hour)
+		if l.mood.hours && d.of(4).under(0.7) {
+			a.took = d.of(5).between(11*time.Hour+30*time.Minute, 13*time.Hour)
 		}
 		a.deaf = d.of(6).under(0.5)
 	}

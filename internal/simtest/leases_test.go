@@ -127,7 +127,7 @@ func (k *leaseKeeper) answer(req, e event) {
 			k.deleteAnswered(h, e, i)
 		case e.ok[i]:
 			h.until = req.at + e.timeouts[i]
-			h.settled = h.call == 0 && !h.failed && e.timeouts[i] != k.options.VisibilityTimeout
+			h.settled = h.call == 0 && e.timeouts[i] == 0 // given back; with a delay it may be a renewal as well
 		case e.err == nil:
 			h.dead = true // refused: or worth another try, which the checker cannot tell
 		}
