@@ -20,7 +20,7 @@ import (
 type Queue struct {
 	Client   *sqs.Client // the real SDK client, for the embedded SQS too
 	URL      string
-	PollTime time.Duration // how long a receive should wait; 0: as long as SQS allows
+	PollTime time.Duration // how long a receive should wait; the end of the example waits for it
 
 	server *sqstest.Server // nil: the queue is the user's own
 }
@@ -33,14 +33,14 @@ func Open(ctx context.Context, queueURL string) (*Queue, error) {
 		server := sqstest.New()
 		return &Queue{
 			Client: server.Client(), URL: server.MustCreateQueue("orders", nil), server: server,
-			PollTime: time.Second, // the end of the example waits for it
+			PollTime: time.Second,
 		}, nil
 	}
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
 	}
-	return &Queue{Client: sluice.NewClient(cfg), URL: queueURL}, nil
+	return &Queue{Client: sluice.NewClient(cfg), URL: queueURL, PollTime: 5 * time.Second}, nil
 }
 
 // Feed sends an event after each of the pauses to the embedded queue and returns
@@ -48,7 +48,7 @@ func Open(ctx context.Context, queueURL string) (*Queue, error) {
 // until ctx is done.
 func (q *Queue) Feed(ctx context.Context, pauses []time.Duration) error {
 	if q.server == nil {
-		fmt.Printf("consuming %s, end with Ctrl-C\n", q.URL)
+		fmt.Printf("consuming %s; Ctrl-C ends it as soon as the receive that waits at SQS is back, %v at most\n", q.URL, q.PollTime)
 		<-ctx.Done()
 		return nil
 	}
