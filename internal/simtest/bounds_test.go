@@ -194,7 +194,11 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		switch {
 		case e.inc == inc && e.kind == answered:
 			for _, r := range e.got {
-				held[r.message] = &fate{handle: r.handle, until: l.to + time.Hour, done: away[r.message]}
+				before := held[r.message]
+				held[r.message] = &fate{
+					handle: r.handle, until: l.to + time.Hour, done: away[r.message],
+					running: before != nil && before.running, // a duplicate of what is being handled
+				}
 			}
 		case e.inc == inc && (e.kind == batchBegan || e.kind == batchEnded || e.kind == wentAway):
 			for _, h := range l.batches[e.call][0].handles {

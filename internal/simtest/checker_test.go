@@ -401,7 +401,7 @@ func calmWorldsReceiveOnce(s *studied) {
 		return
 	}
 	for _, e := range s.events {
-		if e.kind == answered && e.err != nil { // nothing but the library itself can have cut it
+		if e.kind == answered && e.err != nil && e.op != opChange { // nothing but the library itself can have cut it; a renewal may end with the run, its message being deleted
 			s.breaks(e.at, "", "life %d cuts a call of %s in a calm world: %v", e.inc, e.op, e.err)
 		}
 	}
