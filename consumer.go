@@ -483,9 +483,9 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		return r.queue.Receive(receives, try.n, r.pollTime(), try.id)
 	}
 	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
-	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: o.Receivers, Rand: o.rand})
+	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
 	r.settler = settle.New(settle.Config[*held]{
-		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: o.Receivers, Rand: o.rand,
+		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: max(4, o.Receivers), Rand: o.rand,
 		Go:   r.callers.Go,
 		Done: func(results []settle.Result[*held]) { r.in.Put(doing(func() { r.settled(results) })) },
 		Send: r.bury, Unburied: r.unburied,

@@ -77,7 +77,8 @@ type Options struct {
 
 	// Receivers is how many receives may be out at once, 1 to 1,000. One is while
 	// the queue is idle; more while answers come back full and handlers wait for
-	// messages. As many deletes may be out at once. 0 means 16.
+	// messages. As many deletes may be out at once, or four if that is more. 0 means
+	// 16.
 	Receivers int
 
 	// VisibilityTimeout is how long SQS hides a message after a receive and after

@@ -738,7 +738,7 @@ func TestStoppingCutsTheCallsAndWaitsForThem(t *testing.T) {
 		retired := false
 		s.Retire(ls[0], func() { retired = true })
 		s.stop()
-		require.Equal(t, 17*time.Second, s.now())
+		require.Equal(t, 17*time.Second+150*time.Millisecond, s.now())
 		require.True(t, retired)
 		s.until(time.Hour)
 		require.Len(t, s.calls(), 2)

@@ -8,19 +8,29 @@ import (
 	"time"
 )
 
-// Run renews leases and reports lost ones until ctx is done; then it returns as soon as all renewal calls are back. The
-// calls' contexts derive from ctx and so end with it: whoever stops the keeper has settled what matters. Leases still
-// kept then are neither renewed nor reported any more. Run is to be called once.
+// grace is how long Run waits for calls in flight when its context is done, before it cuts them. Whoever stops the keeper
+// has settled what matters, but a call that is cut looks like trouble where there is none.
+const grace = 150 * time.Millisecond
+
+// Run renews leases and reports lost ones until ctx is done; then it returns as soon as all renewal calls are back, of
+// which those that take long are cut. Leases still kept then are neither renewed nor reported any more. Run is to be
+// called once.
 func (k *Keeper[T]) Run(ctx context.Context) {
 	var calls sync.WaitGroup
-	defer calls.Wait()
+	calling, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer func() {
+		late := time.AfterFunc(grace, cut)
+		defer late.Stop()
+		calls.Wait()
+	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		r := k.round()
 		for _, c := range r.calls {
 			c.jitter = k.cfg.Rand()
-			calls.Go(func() { k.call(ctx, c) })
+			calls.Go(func() { k.call(calling, c) })
 		}
 		k.report(r.lost)
 		if r.sleep <= 0 {
