@@ -35,23 +35,23 @@ func main() {
 	n := flag.Int("n", 5000, "messages of the backlog")
 	flag.Parse()
 	log.SetFlags(0)
-	run := func() error { return measure(context.Background(), *n) }
+	run := func(ctx context.Context) error { return measure(ctx, *n) }
 	if os.Getenv(variable) != "" {
 		run = serve
 	}
-	if err := run(); err != nil {
+	if err := run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // serve is the server's process. It tells its address and ends by being killed.
-func serve() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func serve(ctx context.Context) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
 	fmt.Println(l.Addr())
-	return http.Serve(l, sqstest.New()) //nolint:gosec // loopback, for the time of a measurement
+	return http.Serve(l, sqstest.New()) // on loopback, for the time of a measurement
 }
 
 func measure(ctx context.Context, n int) error {
@@ -94,7 +94,7 @@ func measure(ctx context.Context, n int) error {
 
 // server starts the server's process.
 func server(ctx context.Context) (address string, stop func(), err error) {
-	cmd := exec.CommandContext(ctx, os.Args[0]) //nolint:gosec // this program
+	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), variable+"=1")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
