@@ -103,6 +103,7 @@ func (b tab) picture(name string, width, height int64) {
 	if dir == "" {
 		dir = b.ArtifactDir()
 	}
+	require.NoError(b, os.MkdirAll(dir, 0o755))
 	b.do(chromedp.EmulateViewport(width, height))
 	const best = 100 // and so a PNG
 	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(best))
