@@ -3,7 +3,6 @@ package simtest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
@@ -261,5 +260,3 @@ func (l logs) Handle(_ context.Context, r slog.Record) error {
 }
 
 var errInWorld = errors.New("the handler fails on purpose")
-
-func stuckFor(d time.Duration) string { return fmt.Sprintf("%v", d.Round(time.Millisecond)) }

@@ -1,6 +1,9 @@
 package simtest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // everythingIsBounded is I7: bounds at every event. Handler calls at once; the time
 // of a handler's context; receives that fail one after another wait; a paused
@@ -24,12 +27,12 @@ func (s *studied) callsAtOnce(inc int, l *lived) {
 		switch e.kind {
 		case batchBegan:
 			if calls++; calls > s.options.Concurrency {
-				s.breaks(e.at, "", "life %d runs %d handler calls at once, want at most %d", inc, calls, s.options.Concurrency)
+				s.breachf(e.at, "", "life %d runs %d handler calls at once, want at most %d", inc, calls, s.options.Concurrency)
 			}
 		case batchEnded:
 			calls--
 		case waited:
-			s.breaks(e.at, "", "life %d: a handler called a method that should not wait: %s", inc, e.note)
+			s.breachf(e.at, "", "life %d: a handler called a method that should not wait: %s", inc, e.note)
 		}
 	}
 }
@@ -43,7 +46,7 @@ func (s *studied) callsEnd(inc int, l *lived) {
 	for call, events := range l.batches {
 		from, to := events[0].at, events[len(events)-1].at
 		if cut, isCut := l.deathOfContext[call]; to-from > limit+time.Second && (!isCut || cut > from+limit+time.Second) {
-			s.breaks(to, "", "life %d: the context of a handler call outlives the processing limit by %v", inc, to-from-limit)
+			s.breachf(to, "", "life %d: the context of a handler call outlives the processing limit by %v", inc, to-from-limit)
 		}
 	}
 }
@@ -58,7 +61,7 @@ func (s *studied) pausesHold(inc int, l *lived) {
 		case e.kind == resumed:
 			on = false
 		case e.kind == called && e.op == opReceive && on && e.at > asleep:
-			s.breaks(e.at, "", "life %d receives although it was paused at %v", inc, asleep)
+			s.breachf(e.at, "", "life %d receives although it was paused at %v", inc, asleep)
 		}
 	}
 }
@@ -77,7 +80,7 @@ func (s *studied) failuresWait(inc int, l *lived) {
 		}
 		fails = append(fails, e.at)
 		if n := len(fails) - most; n >= 0 && e.at-fails[n] < window {
-			s.breaks(e.at, "", "life %d: %d receives failed within %v", inc, most, e.at-fails[n])
+			s.breachf(e.at, "", "life %d: %d receives failed within %v", inc, most, e.at-fails[n])
 			return
 		}
 	}
@@ -87,13 +90,15 @@ func (s *studied) failuresWait(inc int, l *lived) {
 func (s *studied) receivesGoOn(inc int, l *lived) {
 	longest := s.options.PollTime + 30*time.Second + maxHold
 	last, calls, on := l.from, 0, false
+	undeleted := map[string]bool{}
 	for _, e := range append(l.events, event{kind: batchEnded, at: l.until(s)}) {
 		if l.stopAt > 0 && e.at > l.stopAt || l.to > 0 && e.at > l.to {
 			return
 		}
-		idle := calls < s.options.Concurrency && !on
+		// Who cannot delete what is handled does not receive more of it.
+		idle := calls < s.options.Concurrency && !on && len(undeleted) <= 10*s.options.Receivers
 		if idle && e.at-last > longest {
-			s.breaks(e.at, "", "life %d has not received since %v", inc, last)
+			s.breachf(e.at, "", "life %d has not received since %v", inc, last)
 			return
 		}
 		switch {
@@ -110,6 +115,15 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 			}
 		case e.kind == answered && e.op == opReceive:
 			last = e.at
+		case e.kind == ended && e.verdict != failure:
+			undeleted[e.message] = true
+		case e.kind == answered && e.op == opDelete:
+			for i, h := range e.handles {
+				if e.ok[i] || e.err == nil {
+					delete(undeleted, s.of[h])
+				}
+			}
+			last = max(last, e.at)
 		}
 	}
 }
@@ -135,13 +149,11 @@ func (s *studied) runsGoOn(inc int, l *lived) {
 		if e.kind == answered && e.err != nil && lasting(e.err) {
 			return
 		}
-		for _, code := range e.refused {
-			if code == "AccessDenied" {
-				return
-			}
+		if slices.Contains(e.refused, "AccessDenied") {
+			return
 		}
 	}
-	s.breaks(l.to, "", "life %d ends by itself: %v", inc, l.err)
+	s.breachf(l.to, "", "life %d ends by itself: %v", inc, l.err)
 }
 
 // limitOfStop is how long after its ShutdownTimeout a run may take to end.
@@ -156,15 +168,15 @@ func stopsEnd(s *studied) {
 			continue
 		}
 		if l.to == 0 {
-			s.breaks(s.end, "", "life %d never ends", inc)
+			s.breachf(s.end, "", "life %d never ends", inc)
 			continue
 		}
 		if took := l.to - l.stopAt; l.stopAt > 0 && took > s.options.ShutdownTimeout+limitOfStop+10*time.Millisecond {
-			s.breaks(l.to, "", "life %d ends %v after its stop, want at most %v", inc, took, s.options.ShutdownTimeout+limitOfStop)
+			s.breachf(l.to, "", "life %d ends %v after its stop, want at most %v", inc, took, s.options.ShutdownTimeout+limitOfStop)
 		}
 		for _, e := range l.events {
 			if e.at > l.to && (e.kind == called || e.kind == batchBegan) {
-				s.breaks(e.at, "", "life %d goes on after its end at %v: %v", inc, l.to, e)
+				s.breachf(e.at, "", "life %d goes on after its end at %v: %v", inc, l.to, e)
 			}
 		}
 		s.nothingLeft(inc, l)
@@ -218,8 +230,8 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 			f.good = false
 		case e.inc == inc && e.kind == ended:
 			f.good = !s.void[handling{e.call, e.message}] && l.deathOfContext[e.call] == 0 && e.verdict != failure
-			if e.verdict == failure && l.deathOfContext[e.call] < l.stopAt+s.options.ShutdownTimeout {
-				f.done = true // its delay counts
+			if cut := l.deathOfContext[e.call]; e.verdict == failure && (cut < l.stopAt+s.options.ShutdownTimeout || e.at < cut) {
+				f.done = true // it failed by itself: its delay counts
 			}
 		}
 	}
@@ -227,9 +239,9 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		switch {
 		case f.done || f.running || s.undecodable(id) || s.meets(s.byMessage[id], 0, l.to):
 		case f.good:
-			s.breaks(l.to, id, "life %d ends and leaves a message undeleted that it handled with success", inc)
+			s.breachf(l.to, id, "life %d ends and leaves a message undeleted that it handled with success", inc)
 		case f.until > l.to+2*time.Second && !s.fifo:
-			s.breaks(l.to, id, "life %d ends and leaves a message hidden that it has not finished", inc)
+			s.breachf(l.to, id, "life %d ends and leaves a message hidden that it has not finished", inc)
 		}
 	}
 }
@@ -249,7 +261,7 @@ func batchesKeepTheirMeasure(s *studied) {
 func (s *studied) sizes(inc int, l *lived) {
 	for _, e := range l.events {
 		if e.kind == batchBegan && (e.n > s.options.BatchSize || e.n == 0) {
-			s.breaks(e.at, "", "life %d is given a batch of %d, want 1 to %d", inc, e.n, s.options.BatchSize)
+			s.breachf(e.at, "", "life %d is given a batch of %d, want 1 to %d", inc, e.n, s.options.BatchSize)
 		}
 	}
 }
@@ -273,7 +285,7 @@ func (s *studied) windows10(inc int, l *lived) {
 				wait = 0
 			}
 			if due := max(arrived[s.of[e.handles[0]]]+wait, free); e.at > due+10*time.Millisecond {
-				s.breaks(e.at, s.of[e.handles[0]], "life %d hands over a batch %v too late", inc, e.at-due)
+				s.breachf(e.at, s.of[e.handles[0]], "life %d hands over a batch %v too late", inc, e.at-due)
 			}
 		case batchEnded:
 			if calls == s.options.Concurrency {
@@ -306,7 +318,7 @@ func (s *studied) onlyTheFailed(inc int, l *lived) {
 		}
 		for _, h := range events[0].handles {
 			if m := s.of[h]; !seen[m] && !s.undecodable(m) {
-				s.breaks(events[0].at, m, "life %d: the handler never saw a message of its batch", inc)
+				s.breachf(events[0].at, m, "life %d: the handler never saw a message of its batch", inc)
 			}
 		}
 	}
@@ -335,7 +347,7 @@ func (s *studied) noHurry(inc int, l *lived) {
 		case e.kind == called && e.op == opChange:
 			for i, h := range e.handles {
 				if failed[s.of[h]] && e.timeouts[i] < s.options.VisibilityTimeout*8/10 {
-					s.breaks(e.at, s.of[h], "life %d gives a message that failed back after %v", inc, e.timeouts[i])
+					s.breachf(e.at, s.of[h], "life %d gives a message that failed back after %v", inc, e.timeouts[i])
 				}
 			}
 		}
@@ -400,6 +412,6 @@ func (*studied) handledBy(l *lived) (n int64) {
 
 func (s *studied) agree(at time.Duration, st lifeStats, what string, says, want int64) {
 	if says != want {
-		s.breaks(at, "", "life %d says %d %s, there were %d", st.inc, says, what, want)
+		s.breachf(at, "", "life %d says %d %s, there were %d", st.inc, says, what, want)
 	}
 }

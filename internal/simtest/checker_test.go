@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/sluice-go/sluice"
 )
 
 // A breach is an invariant that does not hold.
@@ -75,8 +73,6 @@ type lived struct {
 	err            error
 	batches        map[int][]event // handler calls
 	deathOfContext map[int]time.Duration
-	leases         map[string]time.Duration // by message: as its client knows
-	receipts       map[string]string        // newest handle by message
 }
 
 func study(w *world) *studied {
@@ -167,8 +163,8 @@ func (l *lived) note(e event) {
 	}
 }
 
-// breaks notes a breach of the invariant that is being tested.
-func (s *studied) breaks(at time.Duration, message, format string, args ...any) {
+// breachf notes a breach of the invariant that is being tested.
+func (s *studied) breachf(at time.Duration, message, format string, args ...any) {
 	const enough = 3 // of one invariant, in one world
 	if s.counts[s.invariant]++; s.counts[s.invariant] <= enough {
 		s.broken = append(s.broken, breach{s.invariant, at, message, fmt.Sprintf(format, args...)})
@@ -191,7 +187,7 @@ func onlySuccessIsDeleted(s *studied) {
 		case e.kind == called && e.op == opDelete:
 			for _, h := range e.handles {
 				if m := s.of[h]; !allowed[key{e.inc, m}] {
-					s.breaks(e.at, m, "life %d deletes a message of which none of its handlers said success", e.inc)
+					s.breachf(e.at, m, "life %d deletes a message of which none of its handlers said success", e.inc)
 				}
 			}
 		}
@@ -230,7 +226,7 @@ func nothingIsLost(s *studied) {
 			}
 		}
 		if sentAt >= 0 && !ended && !left[id] && sentAt > purged {
-			s.breaks(s.end, id, "a message is lost")
+			s.breachf(s.end, id, "a message is lost")
 		}
 	}
 }
@@ -248,7 +244,7 @@ func eachRepetitionHasACause(s *studied) {
 				succeededIn, at = e.inc, e.at
 			case e.kind == began && succeededIn > 0:
 				if !s.excused(id, succeededIn, at, e.at) {
-					s.breaks(e.at, id, "life %d handles a message that life %d handled with success at %v, and no fault explains it", e.inc, succeededIn, at)
+					s.breachf(e.at, id, "life %d handles a message that life %d handled with success at %v, and no fault explains it", e.inc, succeededIn, at)
 				}
 			}
 		}
@@ -308,7 +304,7 @@ func noMessageTwiceAtOnce(s *studied) {
 			switch e.kind {
 			case began:
 				if live[e.message] {
-					s.breaks(e.at, e.message, "life %d handles a message twice at the same time", inc)
+					s.breachf(e.at, e.message, "life %d handles a message twice at the same time", inc)
 				}
 				live[e.message] = true
 			case ended:
@@ -318,79 +314,10 @@ func noMessageTwiceAtOnce(s *studied) {
 	}
 }
 
-// groupsStayInOrder is I5: per group of a FIFO queue, start order is queue order,
-// one at a time, and no later message starts before an earlier one is settled. In
-// one call the messages of a group stand in order, so a later one may start when
-// those before it have succeeded, before they are deleted.
-//
-// Excepted: [sluice.GoOn], which gives the order up by its contract; and groups of
-// which a message was made visible, or a delete was made void, by a fault: then
-// SQS itself gives an earlier message to another process while a later one is
-// being handled here.
-func groupsStayInOrder(s *studied) {
-	if !s.fifo || s.options.OnGroupFailure == sluice.GoOn {
-		return
-	}
-	type state struct {
-		id      string
-		group   string
-		gone    bool
-		call    int
-		good    bool
-		running bool
-	}
-	var order []*state
-	index := map[string]*state{}
-	for _, e := range s.events {
-		switch e.kind {
-		case sent:
-			st := &state{id: e.message, group: e.group}
-			order = append(order, st)
-			index[e.message] = st
-		case deleted, buried:
-			if st := index[e.message]; st != nil {
-				st.gone = true
-			}
-		case gone:
-			for _, st := range order {
-				st.gone = true
-			}
-		case ended:
-			st := index[e.message]
-			st.running, st.good = false, e.verdict == success || e.verdict == discard
-		case began:
-			st := index[e.message]
-			for _, before := range order {
-				if before == st {
-					break
-				}
-				if before.group != st.group || before.gone {
-					continue
-				}
-				sameCall := before.call == e.call
-				whole := s.form == wholeBatch || s.form == decodedBatch
-				if sameCall && (whole || before.good) || s.disturbed(st.group, e.at) {
-					continue
-				}
-				s.breaks(e.at, e.message, "life %d begins with a message of group %s before message %.8s, which is not settled", e.inc, st.group, before.id)
-				break
-			}
-			st.call, st.running, st.good = e.call, true, false
-		}
-	}
-}
-
-// disturbed tells whether a fault has made a message of a group visible, or its
-// delete void, before a time.
-func (s *studied) disturbed(string, time.Duration) bool {
-	return len(s.windows) > 0 || s.odds[shortLeases] > 0 || s.odds[lostAnswer] > 0 || s.odds[uselessReceipts] > 0 || s.odds[crashes] > 0 ||
-		s.odds[brokenConnection] > 0 || s.odds[slowAnswers] > 0 || s.mood.slow > 0
-}
-
 // backlogsDrain is I8: after the last fault the queue becomes empty.
 func backlogsDrain(s *studied) {
 	for _, m := range s.rest {
-		s.breaks(s.end, m.ID, "a message is still in the queue, %v after the last fault", s.end-s.calmAt)
+		s.breachf(s.end, m.ID, "a message is still in the queue, %v after the last fault", s.end-s.calmAt)
 	}
 }
 
@@ -402,7 +329,7 @@ func calmWorldsReceiveOnce(s *studied) {
 	}
 	for _, e := range s.events {
 		if e.kind == answered && e.err != nil && e.op != opChange { // nothing but the library itself can have cut it; a renewal may end with the run, its message being deleted
-			s.breaks(e.at, "", "life %d cuts a call of %s in a calm world: %v", e.inc, e.op, e.err)
+			s.breachf(e.at, "", "life %d cuts a call of %s in a calm world: %v", e.inc, e.op, e.err)
 		}
 	}
 	for id, events := range s.byMessage {
@@ -416,7 +343,7 @@ func calmWorldsReceiveOnce(s *studied) {
 			}
 		}
 		if id != "" && (receives != 1 || runs != 1) {
-			s.breaks(events[len(events)-1].at, id, "a message is received %d times and handled %d times in a calm world", receives, runs)
+			s.breachf(events[len(events)-1].at, id, "a message is received %d times and handled %d times in a calm world", receives, runs)
 		}
 	}
 }

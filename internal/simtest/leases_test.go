@@ -67,7 +67,7 @@ func (k *leaseKeeper) see(e event) {
 		h := k.holding(e.message)
 		h.call, h.failed = e.call, false
 		if h.until < e.at && k.form != oneByOne && k.form != decoded {
-			k.breaks(e.at, e.message, "life %d begins with a message whose lease ended at %v", k.inc, h.until)
+			k.breachf(e.at, e.message, "life %d begins with a message whose lease ended at %v", k.inc, h.until)
 		}
 	case ended:
 		h := k.holding(e.message)
@@ -98,18 +98,18 @@ func (k *leaseKeeper) request(e event) {
 		h := k.holding(m)
 		h.tried, h.wanted = e.at, 0
 		if e.op == opChange && h.handle == handle && e.at+e.timeouts[i] > h.from+12*time.Hour {
-			k.breaks(e.at, m, "life %d asks for more than the 12 h since the receive", k.inc)
+			k.breachf(e.at, m, "life %d asks for more than the 12 h since the receive", k.inc)
 		}
 		if e.op == opChange && e.timeouts[i] == 0 {
 			h.failed = true // it is given back
 		}
 		switch {
 		case h.settled && h.handle == handle:
-			k.breaks(e.at, m, "life %d sends a %s for a message that it has settled", k.inc, e.op)
+			k.breachf(e.at, m, "life %d sends a %s for a message that it has settled", k.inc, e.op)
 		case h.until < e.at && e.op == opChange:
-			k.breaks(e.at, m, "life %d changes the visibility of a message whose lease ended at %v", k.inc, h.until)
+			k.breachf(e.at, m, "life %d changes the visibility of a message whose lease ended at %v", k.inc, h.until)
 		case h.until < e.at && k.fifo:
-			k.breaks(e.at, m, "life %d deletes with a receipt that ended at %v", k.inc, h.until)
+			k.breachf(e.at, m, "life %d deletes with a receipt that ended at %v", k.inc, h.until)
 		}
 	}
 }
@@ -165,17 +165,17 @@ func (k *leaseKeeper) overdue(now time.Duration) {
 		late := h.until + time.Second
 		if h.call > 0 && now > late {
 			if cut := k.life.deathOfContext[h.call]; cut == 0 || cut > late {
-				k.breaks(now, m, "life %d handles a message whose lease ended at %v, and its context lives", k.inc, h.until)
+				k.breachf(now, m, "life %d handles a message whose lease ended at %v, and its context lives", k.inc, h.until)
 			}
 		}
 		if now > h.until && !h.dead && !h.lost {
 			if h.tried < h.until-k.options.VisibilityTimeout*7/10 && !h.failed && !k.undecodable(m) && !k.broken(m) && k.mayRenew(h) {
-				k.breaks(now, m, "life %d let a lease end at %v and has not tried to renew it since %v", k.inc, h.until, h.tried)
+				k.breachf(now, m, "life %d let a lease end at %v and has not tried to renew it since %v", k.inc, h.until, h.tried)
 			}
 			h.lost = true
 		}
 		if h.wanted > 0 && !h.dead && now > h.wanted+again && h.until > now+time.Second {
-			k.breaks(now, m, "life %d has not tried again to delete a message since %v", k.inc, h.wanted)
+			k.breachf(now, m, "life %d has not tried again to delete a message since %v", k.inc, h.wanted)
 			h.wanted = 0
 		}
 	}
@@ -198,8 +198,7 @@ func (k *leaseKeeper) broken(message string) bool {
 }
 
 // mayRenew tells whether a message is to be renewed: not when its handler took too
-// long, and not beyond 12 h. With a single receiver one call at a time renews, and
-// one that is slow holds up the others: there the checker asks for less.
+// long, and not beyond 12 h.
 func (k *leaseKeeper) mayRenew(h *holding) bool {
-	return (k.options.Receivers > 2 || k.odds[slowAnswers]+k.odds[brokenConnection] == 0) && k.options.ProcessingLimit == 0 && !k.mood.hours && h.until < k.world.active+patience
+	return k.options.ProcessingLimit == 0 && !k.mood.hours && h.until < k.world.active+patience
 }

@@ -101,15 +101,16 @@ func hunt(t *testing.T, binary string, from uint64, most int, known string) kill
 			}
 		}
 	}
-	by := "crash"
-	if bytes.Contains(out, []byte("test timed out")) {
-		by = "hang"
-	} else if bytes.Contains(out, []byte("does not wait")) {
-		by = "I7"
-	} else if bytes.Contains(out, []byte("deadlock")) {
-		by = "I9"
+	switch {
+	case bytes.Contains(out, []byte("test timed out")):
+		return kill{last, "hang"}
+	case bytes.Contains(out, []byte("does not wait")):
+		return kill{last, "I7"}
+	case bytes.Contains(out, []byte("deadlock")):
+		return kill{last, "I9"}
+	default:
+		return kill{last, "crash"}
 	}
-	return kill{last, by}
 }
 
 // TestHunt plays seeds until one breaks: what a mutant's binary is run for.

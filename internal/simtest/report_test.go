@@ -8,12 +8,12 @@ import (
 // leaks notes a line that tells what nobody should read.
 func (s *studied) leaks(line string) {
 	if strings.Contains(line, canary) {
-		s.breaks(s.end, "", "a body or a credential is in a log line: %.200s", line)
+		s.breachf(s.end, "", "a body or a credential is in a log line: %.200s", line)
 		return
 	}
 	for handle := range s.of {
 		if strings.Contains(line, handle) {
-			s.breaks(s.end, "", "a receipt handle is in a log line: %.200s", line)
+			s.breachf(s.end, "", "a receipt handle is in a log line: %.200s", line)
 			return
 		}
 	}

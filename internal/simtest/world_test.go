@@ -63,7 +63,7 @@ func planFor(seed uint64) *plan {
 		calm:      r.Float64() < 0.25,
 		fifo:      r.Float64() < 0.4,
 		processes: 1 + r.IntN(3),
-		messages:  20 + r.IntN(160),
+		messages:  20 + r.IntN(180),
 		bursts:    1 + r.IntN(12),
 		active:    span(r, 30*time.Second, 6*time.Minute),
 		latency:   oneOf(r, 5*time.Millisecond, 20*time.Millisecond, 80*time.Millisecond),

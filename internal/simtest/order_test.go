@@ -1,0 +1,146 @@
+package simtest
+
+import (
+	"time"
+
+	"github.com/sluice-go/sluice"
+)
+
+// groupsStayInOrder is I5: per group of a FIFO queue, start order is queue order,
+// one at a time, and no later message starts before an earlier one is settled. In
+// one call the messages of a group stand in order, so a later one may start when
+// those before it have succeeded, before they are deleted. Followers' receive
+// counts do not rise because a head failed.
+//
+// Excepted is [sluice.GoOn], which gives the order up by its contract; and see
+// stopsWhereRefused.
+func groupsStayInOrder(s *studied) {
+	if !s.fifo || s.options.OnGroupFailure == sluice.GoOn {
+		return
+	}
+	g := &groupOrder{studied: s, index: map[string]*member{}, groups: map[string][]*member{}}
+	for _, e := range s.events {
+		g.see(e)
+	}
+	for inc, l := range s.lives {
+		s.headsAreKept(inc, l)
+	}
+}
+
+// A member is a message of a group.
+type member struct {
+	id, group string
+	gone      bool         // deleted, or in the dead-letter queue
+	call      int          // that handles it or did so last
+	good      bool         // with success
+	refusedTo map[int]bool // lives that had a call about it not confirmed
+}
+
+// groupOrder follows the groups of a queue.
+type groupOrder struct {
+	*studied
+	index  map[string]*member
+	groups map[string][]*member // in the order of the queue
+}
+
+func (g *groupOrder) see(e event) {
+	m := g.index[e.message]
+	switch e.kind {
+	case sent:
+		m = &member{id: e.message, group: e.group, refusedTo: map[int]bool{}}
+		g.index[m.id] = m
+		g.groups[m.group] = append(g.groups[m.group], m)
+	case gone:
+		for _, m := range g.index {
+			m.gone = true
+		}
+	case deleted, buried:
+		if m != nil {
+			m.gone = true
+		}
+	case ended:
+		m.good = e.verdict != failure
+	case began:
+		g.begin(m, e)
+	case answered:
+		g.refusals(e)
+	}
+}
+
+// refusals notes which entries of a call were not confirmed.
+func (g *groupOrder) refusals(e event) {
+	for i, h := range e.handles {
+		if m := g.index[g.of[h]]; m != nil && !e.ok[i] {
+			m.refusedTo[e.inc] = true
+		}
+	}
+}
+
+func (g *groupOrder) begin(m *member, e event) {
+	whole := g.form == wholeBatch || g.form == decodedBatch
+	for _, before := range g.groups[m.group] {
+		if before == m {
+			break
+		}
+		if before.gone || before.call == e.call && (whole || before.good) || g.unsettled(e.inc, before) {
+			continue
+		}
+		g.breachf(e.at, m.id, "life %d begins with a message of group %s before message %.8s, which is not settled", e.inc, m.group, before.id)
+		break
+	}
+	m.call, m.good = e.call, false
+	delete(m.refusedTo, e.inc)
+}
+
+// stopsWhereRefused says whether a group must stop where SQS refused, or did not
+// answer, the call that was to settle one of its messages. A known gap: the message
+// stays in the queue, and those behind it that are held are handled before it comes
+// again. Everywhere else I5 is strict.
+const stopsWhereRefused = false
+
+// unsettled tells whether a call of a life that concerned a message was not confirmed.
+func (*groupOrder) unsettled(inc int, m *member) bool {
+	return !stopsWhereRefused && m.refusedTo[inc]
+}
+
+// headsAreKept checks that a message which failed is tried again in place where
+// that was asked for: with it those behind it would be received again.
+func (s *studied) headsAreKept(inc int, l *lived) {
+	if s.options.OnGroupFailure != sluice.RetryInPlace || s.options.RetryDelay == nil || s.options.InPlaceTries < 2 {
+		return
+	}
+	delay := s.options.RetryDelay(nil, nil)
+	if delay >= s.options.InPlaceTime || delay > time.Hour {
+		return
+	}
+	handles, tried := map[string]string{}, map[string]bool{}
+	var failedAt time.Duration
+	failed := map[string]bool{} // for the first time with this receipt, at failedAt
+	for _, e := range l.events {
+		switch {
+		case e.kind == stopAsked, e.kind == cancelled, len(e.refused) > 0, e.kind == answered && e.err != nil && lasting(e.err):
+			return // from here on there are other reasons to give back
+		case e.kind == answered:
+			for _, r := range e.got {
+				if handles[r.message] != r.handle {
+					tried[r.message] = false
+				}
+				handles[r.message] = r.handle
+			}
+		case e.kind == ended && e.note == plain && !tried[e.message]:
+			if e.at != failedAt {
+				failedAt = e.at
+				clear(failed)
+			}
+			failed[e.message], tried[e.message] = true, true
+		case e.kind == ended:
+			tried[e.message] = true
+		case e.kind == called && e.op == opChange && e.at <= failedAt+time.Millisecond:
+			for i, h := range e.handles {
+				if failed[s.of[h]] && e.timeouts[i] != s.options.VisibilityTimeout {
+					s.breachf(e.at, s.of[h], "life %d gives a message back at its first failure, want it tried again in place", inc)
+				}
+			}
+		}
+	}
+}
