@@ -216,7 +216,9 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 			for _, h := range l.batches[e.call][0].handles {
 				if other := held[s.of[h]]; other != nil {
 					other.running = e.kind == batchBegan
-					other.done = other.done || e.kind == wentAway // all have failed: their delays count
+					cut := l.deathOfContext[e.call]
+					limited := e.kind == batchEnded && cut > 0 && cut < l.stopAt+s.options.ShutdownTimeout
+					other.done = other.done || limited || e.kind == wentAway // all have failed: their delays count
 				}
 			}
 		case f == nil:

@@ -30,10 +30,15 @@ func groupsStayInOrder(s *studied) {
 // A member is a message of a group.
 type member struct {
 	id, group string
-	gone      bool         // deleted, or in the dead-letter queue
-	call      int          // that handles it or did so last
-	good      bool         // with success
-	refusedTo map[int]bool // lives that had a call about it not confirmed
+	gone      bool            // deleted, or in the dead-letter queue
+	by        map[int]handled // the latest handling by each life
+	refusedTo map[int]bool    // lives that had a call about it not confirmed
+}
+
+// handled is one handling of a message.
+type handled struct {
+	call int
+	good bool // it ended with success
 }
 
 // groupOrder follows the groups of a queue.
@@ -47,7 +52,7 @@ func (g *groupOrder) see(e event) {
 	m := g.index[e.message]
 	switch e.kind {
 	case sent:
-		m = &member{id: e.message, group: e.group, refusedTo: map[int]bool{}}
+		m = &member{id: e.message, group: e.group, by: map[int]handled{}, refusedTo: map[int]bool{}}
 		g.index[m.id] = m
 		g.groups[m.group] = append(g.groups[m.group], m)
 	case gone:
@@ -59,7 +64,7 @@ func (g *groupOrder) see(e event) {
 			m.gone = true
 		}
 	case ended:
-		m.good = e.verdict != failure
+		m.by[e.inc] = handled{e.call, e.verdict != failure}
 	case began:
 		g.begin(m, e)
 	case answered:
@@ -82,13 +87,13 @@ func (g *groupOrder) begin(m *member, e event) {
 		if before == m {
 			break
 		}
-		if before.gone || before.call == e.call && (whole || before.good) || g.unsettled(e.inc, before) {
+		if before.gone || before.by[e.inc].call == e.call && (whole || before.by[e.inc].good) || g.unsettled(e.inc, before) {
 			continue
 		}
 		g.breachf(e.at, m.id, "life %d begins with a message of group %s before message %.8s, which is not settled", e.inc, m.group, before.id)
 		break
 	}
-	m.call, m.good = e.call, false
+	m.by[e.inc] = handled{call: e.call}
 	delete(m.refusedTo, e.inc)
 }
 
