@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -143,9 +144,17 @@ func TestFollowersWaitForTheirHead(t *testing.T) {
 		for i := range 3 {
 			w.sendGroup("a", fmt.Sprintf("a %d", i))
 		}
+		var mu sync.Mutex // guards the fields below
 		tries := 0
 		var counts []int
+		seen := func() []int {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(counts)
+		}
 		stop := w.run(w.consumer(sluice.Options{}), func(_ context.Context, batch []*sluice.Message) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if number(batch[0]) == 0 && tries < 5 {
 				tries++
 				return sluice.RetryAfter(time.Minute, errors.New("not now"))
@@ -154,9 +163,9 @@ func TestFollowersWaitForTheirHead(t *testing.T) {
 			return nil
 		})
 		time.Sleep(4*time.Minute + 30*time.Second)
-		require.Empty(w, counts)
+		require.Empty(w, seen())
 		time.Sleep(time.Minute)
-		require.Equal(w, []int{1, 1, 1}, counts)
+		require.Equal(w, []int{1, 1, 1}, seen())
 		require.NoError(w, stop())
 	})
 }
