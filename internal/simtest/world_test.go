@@ -180,17 +180,18 @@ func newWorld(t *testing.T, p *plan, at level) *world {
 	}
 	w.server.Observe(w.observe)
 	w.grave = w.server.MustCreateQueue(p.graves(), nil)
-	w.createQueue()
+	w.url = w.createQueue()
 	w.inject()
 	return w
 }
 
-func (w *world) createQueue() {
+// createQueue makes the queue, and returns its URL, which is the same each time.
+func (w *world) createQueue() string {
 	attributes := map[string]string{}
 	if w.redrive > 0 {
 		attributes["RedrivePolicy"] = redrivePolicy(w.graves(), w.redrive)
 	}
-	w.url = w.server.MustCreateQueue(w.queue(), attributes)
+	return w.server.MustCreateQueue(w.queue(), attributes)
 }
 
 func redrivePolicy(queue string, n int) string {
