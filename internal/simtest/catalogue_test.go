@@ -34,7 +34,7 @@ var mutants = []mutant{
 	{"ticker not stopped (Wattpad#22)", []edit{{settleGo, "\t\ts.Keeper.Remove(r.Lease)\n", "\t\t_ = r\n"}}},
 	{"renewal stopped before the delete is confirmed (novu#12437)", []edit{{settleGo, "\tif linger == 0 && s.flying.Load() > 0 {", "\ts.Keeper.Remove(leases...)\n\tif linger == 0 && s.flying.Load() > 0 {"}}},
 	{"no cap on a hung handler (opensre#2803)", []edit{{async, "c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })", "c.limit = time.AfterFunc(1000*r.opts.ProcessingLimit, func() { r.exceed(c) })"}}},
-	{"loop ends on an unknown error (bbc#151)", []edit{{faultGo, "and all that is unknown\n\t\treturn Passing", "and all that is unknown\n\t\treturn Lasting"}}},
+	{"loop ends on an unknown error (bbc#151)", []edit{{faultGo, "for the next call\n\t\treturn Passing", "for the next call\n\t\treturn Lasting"}}},
 	{"a callback's panic kills the process (bbc#771)", []edit{{asideGo, "defer func() { _ = recover() }() // what it panicked with is the user's business", ""}}},
 	{"permit not returned on a panic (spring#1455)", []edit{{async, "\tr.running.remove(c)\n", "\tif c.panicked == nil {\n\t\tr.running.remove(c)\n\t}\n"}}},
 	{"completion counted twice (shoryuken 7.0.3)", []edit{{async, "t.Succeeded.Add(int64(succeeded))", "t.Succeeded.Add(int64(2 * succeeded))"}}},

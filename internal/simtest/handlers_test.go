@@ -71,7 +71,8 @@ func (p *plan) temper(r *rand.Rand) {
 // An act is what a handler does about one message.
 type act struct {
 	took time.Duration
-	deaf bool // it does not heed its context
+	late time.Duration // between what cuts it short and its return: two never return at the same instant
+	deaf bool          // it does not heed its context
 	what deed
 }
 
@@ -94,7 +95,7 @@ const (
 // act draws what a handler does about the n-th handling of a message.
 func (l *life) act(message string, n int) act {
 	d := l.dice.named("handler").named(message).of(uint64(n))
-	a := act{took: d.of(1).between(time.Microsecond, l.mood.longest)}
+	a := act{took: d.of(1).between(time.Microsecond, l.mood.longest), late: d.of(10).between(time.Microsecond, time.Millisecond)}
 	if l.mood.poison > 0 && l.dice.named("poison").named(message).under(l.mood.poison) {
 		a.what = fails
 		return a
@@ -308,8 +309,10 @@ func (l *life) spend(ctx context.Context, a act) error {
 	case <-timer.C:
 		return nil
 	case <-done:
+		time.Sleep(a.late)
 		return context.Cause(ctx)
 	case <-long:
+		time.Sleep(a.late)
 		return errInWorld
 	case <-l.wire.life.Done():
 		return errCrashed

@@ -33,23 +33,39 @@ type wire struct {
 
 	mu    sync.Mutex // guards the fields below
 	now   time.Duration
-	alike map[die]uint64 // calls of this instant that say the same
+	alike map[die]uint64           // calls of this instant that say the same
+	first map[string]time.Duration // when the id of a FIFO queue's receive was used first
 }
 
 func newWire(w *world, inc int) *wire {
-	v := &wire{w: w, inc: inc, dice: w.dice.named("wire").of(uint64(inc)), alike: map[die]uint64{}}
+	v := &wire{w: w, inc: inc, dice: w.dice.named("wire").of(uint64(inc)), alike: map[die]uint64{}, first: map[string]time.Duration{}}
 	v.life, v.cut = context.WithCancel(context.Background())
 	return v
 }
 
 var errCrashed = errors.New("the process has crashed")
 
+// attempt stands for the id of a FIFO queue's receive, which is random, in what the
+// receive says: the time at which it was used first.
+func (v *wire) attempt(id string) string {
+	if id == "" {
+		return ""
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, known := v.first[id]; !known {
+		v.first[id] = time.Since(v.w.hist.began)
+	}
+	return v.first[id].String()
+}
+
 // A trip is one request and its answer.
 type trip struct {
 	up, down time.Duration
-	lost     error // instead of the answer; nil: it arrives
-	stalls   bool  // the answer never ends
-	halved   bool  // the answer ends too early
+	late     time.Duration // between the end of its context and its own, so that calls that time out together do not end together
+	lost     error         // instead of the answer; nil: it arrives
+	stalls   bool          // the answer never ends
+	halved   bool          // the answer ends too early
 }
 
 // call returns the die of a call. It belongs to the time of the call and to what it
@@ -72,7 +88,7 @@ func (v *wire) call(op, text string) die {
 func (v *wire) trip(op, text string) trip {
 	d := v.call(op, text)
 	least := 500 * time.Microsecond
-	t := trip{up: d.of(1).between(least, v.w.latency), down: d.of(2).between(least, v.w.latency)}
+	t := trip{up: d.of(1).between(least, v.w.latency), down: d.of(2).between(least, v.w.latency), late: d.of(8).between(time.Microsecond, least)}
 	if v.w.calm || v.w.healed() {
 		return t
 	}
@@ -123,18 +139,18 @@ func travel[O any](ctx context.Context, v *wire, op, text string, effect func(co
 	defer context.AfterFunc(v.life, cancel)()
 	t := v.trip(op, text)
 	if sleep(ctx, t.up) != nil {
-		return out, &smithy.CanceledError{Err: ctx.Err()}
+		return out, t.cut(ctx)
 	}
 	got, err := effect(ctx)
 	if sleep(ctx, t.down) != nil {
-		return out, &smithy.CanceledError{Err: ctx.Err()}
+		return out, t.cut(ctx)
 	}
 	switch {
 	case err != nil:
 		return out, err
 	case t.stalls:
 		<-ctx.Done()
-		return out, &smithy.CanceledError{Err: ctx.Err()}
+		return out, t.cut(ctx)
 	case t.halved:
 		return out, io.ErrUnexpectedEOF
 	case t.lost != nil:
@@ -143,11 +159,17 @@ func travel[O any](ctx context.Context, v *wire, op, text string, effect func(co
 	return got, nil
 }
 
+// cut is the error of a call whose context has ended.
+func (t trip) cut(ctx context.Context) error {
+	time.Sleep(t.late)
+	return &smithy.CanceledError{Err: ctx.Err()}
+}
+
 // A seam is the wire at the border between the library and its client.
 type seam struct{ *wire }
 
 func (s seam) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
-	return travel(ctx, s.wire, opReceive, strconv.Itoa(int(in.MaxNumberOfMessages)), func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
+	return travel(ctx, s.wire, opReceive, strconv.Itoa(int(in.MaxNumberOfMessages))+s.attempt(aws.ToString(in.ReceiveRequestAttemptId)), func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
 		return s.w.server.ReceiveMessage(ctx, in)
 	})
 }
@@ -192,8 +214,9 @@ func (r road) Do(req *http.Request) (*http.Response, error) {
 	}
 	req = req.Clone(ctx)
 	req.Body = io.NopCloser(newReader(body))
-	t := r.trip(strings.TrimPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS."), attemptID.ReplaceAllString(string(body), ""))
+	t := r.trip(strings.TrimPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS."), attemptID.ReplaceAllStringFunc(string(body), r.attempt))
 	if err := sleep(ctx, t.up); err != nil {
+		time.Sleep(t.late)
 		return nil, err
 	}
 	resp, err := r.inner.Do(req)
@@ -225,6 +248,7 @@ func (s *stretch) Read(p []byte) (int, error) {
 	if s.left <= 0 {
 		if s.trip.stalls {
 			<-s.ctx.Done()
+			time.Sleep(s.trip.late)
 			return 0, s.ctx.Err()
 		}
 		return 0, io.ErrUnexpectedEOF
