@@ -75,7 +75,11 @@ type lived struct {
 	deathOfContext map[int]time.Duration
 }
 
+// study makes the world's history ready for questions, once.
 func study(w *world) *studied {
+	if w.studied != nil {
+		return w.studied
+	}
 	s := &studied{
 		world: w, events: w.hist.events, byMessage: map[string][]event{}, of: map[string]string{}, lives: map[int]*lived{}, counts: map[string]int{},
 	}
@@ -101,6 +105,7 @@ func study(w *world) *studied {
 		}
 	}
 	s.voidSuccesses()
+	w.studied = s
 	return s
 }
 

@@ -118,20 +118,13 @@ func (s *studied) headsAreKept(inc int, l *lived) {
 	if delay >= s.options.InPlaceTime || delay > time.Hour {
 		return
 	}
-	handles, tried := map[string]string{}, map[string]bool{}
+	tried := map[string]bool{}
 	var failedAt time.Duration
-	failed := map[string]bool{} // for the first time with this receipt, at failedAt
+	failed := map[string]bool{} // for the first time in this life, at failedAt
 	for _, e := range l.events {
 		switch {
 		case e.kind == stopAsked, e.kind == cancelled, len(e.refused) > 0, e.kind == answered && e.err != nil && lasting(e.err):
 			return // from here on there are other reasons to give back
-		case e.kind == answered:
-			for _, r := range e.got {
-				if handles[r.message] != r.handle {
-					tried[r.message] = false
-				}
-				handles[r.message] = r.handle
-			}
 		case e.kind == ended && e.note == plain && !tried[e.message]:
 			if e.at != failedAt {
 				failedAt = e.at

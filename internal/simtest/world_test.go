@@ -156,6 +156,7 @@ type world struct {
 	runs    map[string]int // handler runs by message
 	stats   []lifeStats
 
+	studied         *studied           // the history once it was; see study
 	rest, graveyard []sqstest.Snapshot // of the queue and of the dead-letter queue, at the end
 }
 
