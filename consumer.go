@@ -997,6 +997,10 @@ func (r *run) settled(results []settle.Result[*held]) {
 			r.fail("settling messages of", res.Err)
 		}
 		r.count(res.End)
+		if r.lines != nil && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
+			// it stays in the queue, and what waits behind it must not be handled before it
+			r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
+		}
 		r.conclude(h, res.End)
 	}
 }

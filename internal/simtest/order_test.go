@@ -101,7 +101,7 @@ func (g *groupOrder) begin(m *member, e event) {
 // answer, the call that was to settle one of its messages. A known gap: the message
 // stays in the queue, and those behind it that are held are handled before it comes
 // again. Everywhere else I5 is strict.
-const stopsWhereRefused = false
+const stopsWhereRefused = true
 
 // unsettled tells whether a call of a life that concerned a message was not confirmed.
 func (*groupOrder) unsettled(inc int, m *member) bool {
