@@ -1008,7 +1008,7 @@ func (r *run) settled(results []settle.Result[*held]) {
 // again settles a message anew that was received once more while it was being
 // settled: only its newest receipt handle is sure to have an effect.
 func (r *run) again(h *held, res settle.Result[*held]) {
-	r.keeper.Adopt(&h.lease, h.handle, h.sent, time.Now())
+	r.keeper.Resume(&h.lease)
 	if res.Change {
 		r.settler.GiveBack(0, res.Delay, &h.lease)
 		return

@@ -444,6 +444,24 @@ func TestADuplicateThatArrivesWhileTheDeleteIsOnItsWayIsDeletedOnceMore(t *testi
 	})
 }
 
+func TestADeleteMadeOnceMoreHasTheWholeLeaseForItsTries(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		w.send(0, 1)
+		w.server.Inject(sqstest.Fault{Op: opDelete, Wait: 9 * time.Second, NoEffect: true, Times: 1})
+		w.server.Inject(sqstest.Fault{Op: opDelete, Err: sqstest.Unavailable(), Skip: 1, Times: 1})
+		c := w.consumer(sluice.Options{VisibilityTimeout: 4 * time.Second})
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(time.Second)
+		require.True(w, w.server.ExpireLease(w.url, w.left()[0].ID), "received once more while its delete is on its way")
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		require.Equal(w, 3, w.calls(opDelete), "of the old receipt, of the new one, and that again")
+		require.Equal(w, 1, w.handled(), "its lease was renewed all the time")
+		require.Empty(w, w.left())
+		require.Zero(w, c.Stats().Unsettled)
+	})
+}
+
 func TestAMessageRedeliveredAfterItsDeleteIsHandledAgain(t *testing.T) {
 	tell(t, func(w *world) {
 		w.server.Inject(sqstest.Fault{Op: opDelete, Again: true, Times: 1})

@@ -127,6 +127,23 @@ func (k *Keeper[T]) begin(l *Lease[T], handle string, sent, arrived instant) {
 	k.heap.fix(l)
 }
 
+// Resume keeps l again, which was removed or retired, as it stands: with its handle, for as long as it has been confirmed.
+// It is for a message whose settlement had no effect. A lease that is kept stays as it is.
+func (k *Keeper[T]) Resume(l *Lease[T]) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l.slot > 0 || l.turn == 0 {
+		return
+	}
+	now := k.now()
+	l.due = never
+	if l.cause == nil && !l.halted {
+		l.due = now + max(0, l.deadline-now)/2
+	}
+	k.heap.push(l)
+	k.nudge()
+}
+
 // Handle returns the newest receipt handle of l.
 func (k *Keeper[T]) Handle(l *Lease[T]) string {
 	k.mu.Lock()

@@ -578,6 +578,34 @@ func TestALostLeaseCanBeAdopted(t *testing.T) {
 	})
 }
 
+func TestAResumedLeaseGoesOnAsItStood(t *testing.T) {
+	tell(t, func(t *testing.T, s *story) {
+		l := s.receive(1, 1)[0]
+		s.until(20 * time.Second) // renewed at 15
+		s.Resume(l)               // kept: nothing changes
+		s.Remove(l)
+		s.until(25 * time.Second)
+		s.Resume(l)
+		require.Equal(t, 20*time.Second, s.Left(l, time.Now()), "what was confirmed is not forgotten")
+		s.until(time.Minute)
+		require.Equal(t, seconds(15, 35, 50), s.times(1))
+		require.Empty(t, s.losses())
+	})
+}
+
+func TestALeaseResumedAfterItsEndIsLost(t *testing.T) {
+	tell(t, func(t *testing.T, s *story) {
+		l := s.receive(1, 1)[0]
+		s.Remove(l)
+		s.until(40 * time.Second)
+		s.Resume(l)
+		s.Resume(&held{}) // was never kept: nothing happens
+		s.until(time.Hour)
+		require.Empty(t, s.calls())
+		require.Equal(t, []loss{{40 * time.Second, []int{1}, lease.ErrExpired}}, s.losses())
+	})
+}
+
 func TestRetireWaitsForTheBeatInFlight(t *testing.T) {
 	tell(t, func(t *testing.T, s *story) {
 		s.renew(func(_ context.Context, entries []renewal) []error {

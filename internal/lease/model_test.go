@@ -103,7 +103,7 @@ func (w *world) act() {
 	if w.rnd.IntN(40) == 0 {
 		w.illness = w.rnd.Float64() * w.rnd.Float64()
 	}
-	pause, what := w.random(w.timeout/8), w.rnd.IntN(10)
+	pause, what := w.random(w.timeout/8), w.rnd.IntN(12)
 	w.mu.Unlock()
 	time.Sleep(pause)
 	synctest.Wait()
@@ -116,6 +116,8 @@ func (w *world) act() {
 		w.halt()
 	case what < 7:
 		w.retire()
+	case what < 9:
+		w.resume()
 	default:
 		w.remove()
 	}
@@ -190,6 +192,26 @@ func (w *world) remove() {
 		w.mu.Unlock()
 		w.keeper.Remove(&m.Lease)
 	}
+}
+
+// resume keeps again what was removed and is not over.
+func (w *world) resume() {
+	m := w.pick()
+	if m == nil {
+		return
+	}
+	w.mu.Lock()
+	now := time.Now()
+	left := m.deadline.Sub(now)
+	if left <= 0 {
+		w.mu.Unlock()
+		return
+	}
+	if !m.kept {
+		m.kept, m.earliest = true, now.Add(left/2)
+	}
+	w.mu.Unlock()
+	w.keeper.Resume(&m.Lease)
 }
 
 // pick returns any of the last leases, kept or not.
