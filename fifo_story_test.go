@@ -436,6 +436,56 @@ func TestWhatStandsBehindADiscardedMessageIsHandled(t *testing.T) {
 	}
 }
 
+func TestNothingIsHandledBeforeAMessageThatIsGivenBackTwice(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		w.groups()
+		w.sendGroup("a", "a 0")
+		w.server.Inject(sqstest.Fault{Op: opChange, Lag: time.Second, Times: 1})
+		var seen []string
+		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GiveBack}), func(_ context.Context, batch []*sluice.Message) error {
+			m := batch[0]
+			seen = append(seen, m.Body)
+			if len(seen) > 1 {
+				return nil
+			}
+			w.sendGroup("a", "a 1") // it comes with the head, which is visible before that is known here
+			return sluice.RetryAfter(0, errors.New("not now"))
+		})
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		require.Equal(w, []string{"a 0", "a 0", "a 1"}, seen)
+		require.Empty(w, w.server.Messages("orders.fifo"))
+	})
+}
+
+func TestNothingIsHandledBeforeAMessageWhoseDeleteIsRefused(t *testing.T) {
+	for name, err := range map[string]error{
+		"its receipt is worth nothing": sqstest.InvalidReceiptHandle("?"),
+		"its lease is over":            sqstest.NotInflight(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			tellBoth(t, func(w *world) {
+				w.groups()
+				for i := range 3 {
+					w.sendGroup("a", fmt.Sprintf("a %d", i))
+				}
+				w.server.Inject(sqstest.Fault{Op: opDelete, Entries: func(int) bool { return true }, Err: err, Times: 1})
+				var seen []string
+				c := w.consumer(sluice.Options{})
+				stop := w.run(c, func(_ context.Context, batch []*sluice.Message) error {
+					seen = append(seen, batch[0].Body)
+					return nil
+				})
+				time.Sleep(2 * time.Minute)
+				require.NoError(w, stop())
+				require.Equal(w, []string{"a 0", "a 0", "a 1", "a 2"}, seen, "it stays in the queue and is handled once more")
+				require.Empty(w, w.server.Messages("orders.fifo"))
+				require.EqualValues(w, 1, c.Stats().Unsettled)
+			})
+		})
+	}
+}
+
 func TestAGroupGoesOnWhenAFollowerIsLostWhileItsHeadFails(t *testing.T) {
 	for _, how := range []sluice.GroupFailure{sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn} {
 		tellBoth(t, func(w *world) {
