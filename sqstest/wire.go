@@ -8,48 +8,53 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// operation decodes one request, passes it to ops, and encodes the result.
-type operation func(ctx context.Context, ops operations, in []byte, e *encoder) error
+// operation decodes one request, passes it to the server, and encodes the result.
+type operation func(ctx context.Context, s *Server, in []byte, e *encoder) error
 
 // table has every operation by its name on the wire.
 var table = map[string]operation{
-	"AddPermission":                rpc(operations.AddPermission, empty),
-	"CancelMessageMoveTask":        rpc(operations.CancelMessageMoveTask, encodeCancelledTask),
-	"ChangeMessageVisibility":      changeVisibility,
-	"ChangeMessageVisibilityBatch": rpc(operations.ChangeMessageVisibilityBatch, encodeChangedBatch),
-	"CreateQueue":                  rpc(operations.CreateQueue, encodeCreated),
-	"DeleteMessage":                rpc(operations.DeleteMessage, empty),
-	"DeleteMessageBatch":           rpc(operations.DeleteMessageBatch, encodeDeletedBatch),
-	"DeleteQueue":                  rpc(operations.DeleteQueue, empty),
-	"GetQueueAttributes":           rpc(operations.GetQueueAttributes, encodeQueueAttributes),
-	"GetQueueUrl":                  rpc(operations.GetQueueUrl, encodeQueueURL),
-	"ListDeadLetterSourceQueues":   rpc(operations.ListDeadLetterSourceQueues, encodeSourceQueues),
-	"ListMessageMoveTasks":         rpc(operations.ListMessageMoveTasks, encodeTasks),
-	"ListQueueTags":                rpc(operations.ListQueueTags, encodeTags),
-	"ListQueues":                   rpc(operations.ListQueues, encodeQueues),
-	"PurgeQueue":                   rpc(operations.PurgeQueue, empty),
-	"ReceiveMessage":               receive,
-	"RemovePermission":             rpc(operations.RemovePermission, empty),
-	"SendMessage":                  send,
-	"SendMessageBatch":             sendBatch,
-	"SetQueueAttributes":           rpc(operations.SetQueueAttributes, empty),
-	"StartMessageMoveTask":         rpc(operations.StartMessageMoveTask, encodeStartedTask),
-	"TagQueue":                     rpc(operations.TagQueue, empty),
-	"UntagQueue":                   rpc(operations.UntagQueue, empty),
+	"AddPermission":                rpc((*Server).AddPermission, empty),
+	"CancelMessageMoveTask":        rpc((*Server).CancelMessageMoveTask, encodeCancelledTask),
+	"ChangeMessageVisibility":      carry(changeVisibility, empty),
+	"ChangeMessageVisibilityBatch": rpc((*Server).ChangeMessageVisibilityBatch, encodeChangedBatch),
+	"CreateQueue":                  rpc((*Server).CreateQueue, encodeCreated),
+	"DeleteMessage":                rpc((*Server).DeleteMessage, empty),
+	"DeleteMessageBatch":           rpc((*Server).DeleteMessageBatch, encodeDeletedBatch),
+	"DeleteQueue":                  rpc((*Server).DeleteQueue, empty),
+	"GetQueueAttributes":           rpc((*Server).GetQueueAttributes, encodeQueueAttributes),
+	"GetQueueUrl":                  rpc((*Server).GetQueueUrl, encodeQueueURL),
+	"ListDeadLetterSourceQueues":   rpc((*Server).ListDeadLetterSourceQueues, encodeSourceQueues),
+	"ListMessageMoveTasks":         rpc((*Server).ListMessageMoveTasks, encodeTasks),
+	"ListQueueTags":                rpc((*Server).ListQueueTags, encodeTags),
+	"ListQueues":                   rpc((*Server).ListQueues, encodeQueues),
+	"PurgeQueue":                   rpc((*Server).PurgeQueue, empty),
+	"ReceiveMessage":               carry(receive, encodeReceived),
+	"RemovePermission":             rpc((*Server).RemovePermission, empty),
+	"SendMessage":                  carry(send, encodeSent),
+	"SendMessageBatch":             carry(sendBatch, encodeSentBatch),
+	"SetQueueAttributes":           rpc((*Server).SetQueueAttributes, empty),
+	"StartMessageMoveTask":         rpc((*Server).StartMessageMoveTask, encodeStartedTask),
+	"TagQueue":                     rpc((*Server).TagQueue, empty),
+	"UntagQueue":                   rpc((*Server).UntagQueue, empty),
 }
 
-// method is an operation of a client; out is its result.
-type method[I, O any] func(operations, context.Context, *I, ...func(*sqs.Options)) (*O, error)
+// method is an operation of the server; out is its result.
+type method[I, O any] func(*Server, context.Context, *I, ...func(*sqs.Options)) (*O, error)
 
 // rpc is the operation that needs nothing but the fields of its SDK types, whose names are those of
 // the wire.
 func rpc[I, O any](call method[I, O], encode func(*encoder, *O)) operation {
-	return func(ctx context.Context, ops operations, in []byte, e *encoder) error {
-		var input I
-		if err := decode(in, &input); err != nil {
+	return carry(func(ctx context.Context, s *Server, in *I) (*O, error) { return call(s, ctx, in) }, encode)
+}
+
+// carry decodes a request into an R, lets pass ask the server for it, and encodes the result.
+func carry[R, O any](pass func(context.Context, *Server, *R) (*O, error), encode func(*encoder, *O)) operation {
+	return func(ctx context.Context, s *Server, in []byte, e *encoder) error {
+		var r R
+		if err := decode(in, &r); err != nil {
 			return err
 		}
-		out, err := call(ops, ctx, &input)
+		out, err := pass(ctx, s, &r)
 		if err != nil {
 			return err
 		}

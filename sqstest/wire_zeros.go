@@ -22,24 +22,13 @@ type receiveRequest struct {
 	WaitTimeSeconds     *int32
 }
 
-func receive(ctx context.Context, ops operations, in []byte, e *encoder) error {
-	var r receiveRequest
-	if err := decode(in, &r); err != nil {
-		return err
-	}
-	input := &r.ReceiveMessageInput
-	input.MaxNumberOfMessages = value(r.MaxNumberOfMessages)
-	input.VisibilityTimeout = value(r.VisibilityTimeout)
-	input.WaitTimeSeconds = value(r.WaitTimeSeconds)
+func receive(ctx context.Context, s *Server, r *receiveRequest) (*sqs.ReceiveMessageOutput, error) {
+	in := &r.ReceiveMessageInput
+	in.MaxNumberOfMessages = value(r.MaxNumberOfMessages)
+	in.VisibilityTimeout = value(r.VisibilityTimeout)
+	in.WaitTimeSeconds = value(r.WaitTimeSeconds)
 	z := zeros{Max: isZero(r.MaxNumberOfMessages), Visibility: isZero(r.VisibilityTimeout), Wait: isZero(r.WaitTimeSeconds)}
-	out, err := ops.ReceiveMessage(withZeros(ctx, z), input)
-	if err != nil {
-		return err
-	}
-	e.open()
-	encodeReceived(e, out)
-	e.close()
-	return nil
+	return s.ReceiveMessage(withZeros(ctx, z), in)
 }
 
 type sendRequest struct {
@@ -48,21 +37,10 @@ type sendRequest struct {
 	DelaySeconds *int32
 }
 
-func send(ctx context.Context, ops operations, in []byte, e *encoder) error {
-	var r sendRequest
-	if err := decode(in, &r); err != nil {
-		return err
-	}
-	input := &r.SendMessageInput
-	input.DelaySeconds = value(r.DelaySeconds)
-	out, err := ops.SendMessage(withZeros(ctx, zeros{Delay: isZero(r.DelaySeconds)}), input)
-	if err != nil {
-		return err
-	}
-	e.open()
-	encodeSent(e, out)
-	e.close()
-	return nil
+func send(ctx context.Context, s *Server, r *sendRequest) (*sqs.SendMessageOutput, error) {
+	in := &r.SendMessageInput
+	in.DelaySeconds = value(r.DelaySeconds)
+	return s.SendMessage(withZeros(ctx, zeros{Delay: isZero(r.DelaySeconds)}), in)
 }
 
 type sendBatchRequest struct {
@@ -77,27 +55,16 @@ type sendBatchEntry struct {
 	DelaySeconds *int32
 }
 
-func sendBatch(ctx context.Context, ops operations, in []byte, e *encoder) error {
-	var r sendBatchRequest
-	if err := decode(in, &r); err != nil {
-		return err
-	}
-	input := &r.SendMessageBatchInput
-	input.Entries = make([]types.SendMessageBatchRequestEntry, len(r.Entries))
+func sendBatch(ctx context.Context, s *Server, r *sendBatchRequest) (*sqs.SendMessageBatchOutput, error) {
+	in := &r.SendMessageBatchInput
+	in.Entries = make([]types.SendMessageBatchRequestEntry, len(r.Entries))
 	z := zeros{Delays: make([]bool, len(r.Entries))}
 	for i := range r.Entries {
-		input.Entries[i] = r.Entries[i].SendMessageBatchRequestEntry
-		input.Entries[i].DelaySeconds = value(r.Entries[i].DelaySeconds)
+		in.Entries[i] = r.Entries[i].SendMessageBatchRequestEntry
+		in.Entries[i].DelaySeconds = value(r.Entries[i].DelaySeconds)
 		z.Delays[i] = isZero(r.Entries[i].DelaySeconds)
 	}
-	out, err := ops.SendMessageBatch(withZeros(ctx, z), input)
-	if err != nil {
-		return err
-	}
-	e.open()
-	encodeSentBatch(e, out)
-	e.close()
-	return nil
+	return s.SendMessageBatch(withZeros(ctx, z), in)
 }
 
 type changeVisibilityRequest struct {
@@ -107,26 +74,17 @@ type changeVisibilityRequest struct {
 }
 
 // changeVisibility always means the zero it is sent, so that only a forgotten field is special.
-func changeVisibility(ctx context.Context, ops operations, in []byte, e *encoder) error {
-	var r changeVisibilityRequest
-	if err := decode(in, &r); err != nil {
-		return err
-	}
+func changeVisibility(ctx context.Context, s *Server, r *changeVisibilityRequest) (*sqs.ChangeMessageVisibilityOutput, error) {
 	if r.VisibilityTimeout == nil {
-		return &wireError{smithy.GenericAPIError{
+		return nil, &wireError{smithy.GenericAPIError{
 			Code:    "MissingParameter",
 			Message: "The request must contain the parameter VisibilityTimeout.",
 			Fault:   smithy.FaultClient,
 		}, http.StatusBadRequest}
 	}
-	input := &r.ChangeMessageVisibilityInput
-	input.VisibilityTimeout = *r.VisibilityTimeout
-	if _, err := ops.ChangeMessageVisibility(ctx, input); err != nil {
-		return err
-	}
-	e.open()
-	e.close()
-	return nil
+	in := &r.ChangeMessageVisibilityInput
+	in.VisibilityTimeout = *r.VisibilityTimeout
+	return s.ChangeMessageVisibility(ctx, in)
 }
 
 func value(n *int32) int32 {
