@@ -9,6 +9,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sluice-go/sluice/internal/wire"
 )
 
 // options fits the caller's SDK client to the calls of a consumer, call by call.
@@ -22,6 +24,7 @@ func (o *options) single(so *sqs.Options) {
 	so.Retryer = aws.NopRetryer{}
 	so.RetryMaxAttempts = 0 // would wrap the retryer again
 	so.HTTPClient = o.client(so.HTTPClient)
+	wire.Fit(so)
 }
 
 // client returns inner behind a whole, the same one for the same inner.
