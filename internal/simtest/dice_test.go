@@ -29,6 +29,15 @@ func (d die) named(text string) die {
 	return d.of(h)
 }
 
+// amid is of for several texts in whatever order.
+func (d die) amid(texts ...string) die {
+	sum := uint64(0)
+	for _, t := range texts {
+		sum += uint64(die(0).named(t))
+	}
+	return d.of(sum)
+}
+
 // mix is the finalizer of splitmix64: each bit of x changes half of the result's.
 func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

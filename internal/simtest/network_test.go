@@ -33,31 +33,17 @@ type wire struct {
 
 	mu    sync.Mutex // guards the fields below
 	now   time.Duration
-	alike map[die]uint64           // calls of this instant that say the same
-	first map[string]time.Duration // when the id of a FIFO queue's receive was used first
+	alike map[die]uint64 // calls of this instant that say the same
+	first map[string]die // of the call that used the id of a FIFO queue's receive first
 }
 
 func newWire(w *world, inc int) *wire {
-	v := &wire{w: w, inc: inc, dice: w.dice.named("wire").of(uint64(inc)), alike: map[die]uint64{}, first: map[string]time.Duration{}}
+	v := &wire{w: w, inc: inc, dice: w.dice.named("wire").of(uint64(inc)), alike: map[die]uint64{}, first: map[string]die{}}
 	v.life, v.cut = context.WithCancel(context.Background())
 	return v
 }
 
 var errCrashed = errors.New("the process has crashed")
-
-// attempt stands for the id of a FIFO queue's receive, which is random, in what the
-// receive says: the time at which it was used first.
-func (v *wire) attempt(id string) string {
-	if id == "" {
-		return ""
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if _, known := v.first[id]; !known {
-		v.first[id] = time.Since(v.w.hist.began)
-	}
-	return v.first[id].String()
-}
 
 // A trip is one request and its answer.
 type trip struct {
@@ -69,24 +55,32 @@ type trip struct {
 }
 
 // call returns the die of a call. It belongs to the time of the call and to what it
-// says. Calls that have both in common are told apart by their number; which of
-// them is the first does not matter, since they are alike.
-func (v *wire) call(op, text string) die {
+// says, in whatever order. Calls that have both in common are told apart by their
+// number; which of them is the first does not matter, since they are alike.
+//
+// The id of a FIFO queue's receive is random. What stands for it is the die of the
+// call that used it first: what is done again is done for another reason than what
+// is done for the first time, and calls that were alike then need not be so now.
+func (v *wire) call(op, attempt string, says ...string) die {
 	now := time.Since(v.w.hist.began)
-	d := v.dice.named(op).named(text).of(uint64(now))
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	d := v.dice.named(op).amid(says...).of(uint64(now), uint64(v.first[attempt]))
 	if v.now != now {
 		v.now = now
 		clear(v.alike)
 	}
 	v.alike[d]++
-	return d.of(v.alike[d])
+	d = d.of(v.alike[d])
+	if _, again := v.first[attempt]; attempt != "" && !again {
+		v.first[attempt] = d
+	}
+	return d
 }
 
 // trip draws how a call fares.
-func (v *wire) trip(op, text string) trip {
-	d := v.call(op, text)
+func (v *wire) trip(op, attempt string, says ...string) trip {
+	d := v.call(op, attempt, says...)
 	least := 500 * time.Microsecond
 	t := trip{up: d.of(1).between(least, v.w.latency), down: d.of(2).between(least, v.w.latency), late: d.of(8).between(time.Microsecond, least)}
 	if v.w.calm || v.w.healed() {
@@ -129,7 +123,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // travel makes a call: there, the effect, and back.
-func travel[O any](ctx context.Context, v *wire, op, text string, effect func(context.Context) (O, error)) (out O, err error) {
+func travel[O any](ctx context.Context, v *wire, op, attempt string, says []string, effect func(context.Context) (O, error)) (out O, err error) {
 	if v.dead.Load() {
 		time.Sleep(time.Millisecond)
 		return out, errCrashed
@@ -137,7 +131,7 @@ func travel[O any](ctx context.Context, v *wire, op, text string, effect func(co
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(v.life, cancel)()
-	t := v.trip(op, text)
+	t := v.trip(op, attempt, says...)
 	if sleep(ctx, t.up) != nil {
 		return out, t.cut(ctx)
 	}
@@ -169,31 +163,38 @@ func (t trip) cut(ctx context.Context) error {
 type seam struct{ *wire }
 
 func (s seam) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
-	return travel(ctx, s.wire, opReceive, strconv.Itoa(int(in.MaxNumberOfMessages))+s.attempt(aws.ToString(in.ReceiveRequestAttemptId)), func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
+	return travel(ctx, s.wire, opReceive, aws.ToString(in.ReceiveRequestAttemptId), []string{strconv.Itoa(int(in.MaxNumberOfMessages))}, func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
 		return s.w.server.ReceiveMessage(ctx, in)
 	})
 }
 
 func (s seam) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
-	return travel(ctx, s.wire, opDelete, first(deleteHandles(in)), func(ctx context.Context) (*sqs.DeleteMessageBatchOutput, error) {
+	return travel(ctx, s.wire, opDelete, "", deleteHandles(in), func(ctx context.Context) (*sqs.DeleteMessageBatchOutput, error) {
 		return s.w.server.DeleteMessageBatch(ctx, in)
 	})
 }
 
 func (s seam) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	return travel(ctx, s.wire, opChange, first(changeHandles(in)), func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	return travel(ctx, s.wire, opChange, "", changeHandles(in), func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
 		return s.w.server.ChangeMessageVisibilityBatch(ctx, in)
 	})
 }
 
 func (s seam) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
-	return travel(ctx, s.wire, opSend, *in.MessageBody, func(ctx context.Context) (*sqs.SendMessageOutput, error) {
+	return travel(ctx, s.wire, opSend, "", []string{*in.MessageBody}, func(ctx context.Context) (*sqs.SendMessageOutput, error) {
 		return s.w.server.SendMessage(ctx, in)
 	})
 }
 
 // attemptID is the one part of a request that two runs of a seed do not have in common.
-var attemptID = regexp.MustCompile(`"ReceiveRequestAttemptId":"[^"]*"`)
+var attemptID = regexp.MustCompile(`"ReceiveRequestAttemptId":"([^"]*)"`)
+
+func attemptOf(body []byte) string {
+	if found := attemptID.FindSubmatch(body); found != nil {
+		return string(found[1])
+	}
+	return ""
+}
 
 // A road is the wire below the SDK client, where there are requests and bodies.
 type road struct {
@@ -214,7 +215,7 @@ func (r road) Do(req *http.Request) (*http.Response, error) {
 	}
 	req = req.Clone(ctx)
 	req.Body = io.NopCloser(newReader(body))
-	t := r.trip(strings.TrimPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS."), attemptID.ReplaceAllStringFunc(string(body), r.attempt))
+	t := r.trip(strings.TrimPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS."), attemptOf(body), attemptID.ReplaceAllString(string(body), ""))
 	if err := sleep(ctx, t.up); err != nil {
 		time.Sleep(t.late)
 		return nil, err

@@ -153,11 +153,4 @@ func changeHandles(in *sqs.ChangeMessageVisibilityBatchInput) []string {
 	return handles
 }
 
-func first(texts []string) string {
-	if len(texts) == 0 {
-		return ""
-	}
-	return texts[0]
-}
-
 func newReader(b []byte) io.Reader { return bytes.NewReader(b) }

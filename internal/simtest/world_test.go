@@ -154,6 +154,7 @@ type world struct {
 	ids     []string // by number
 	bad     map[int]bool
 	runs    map[string]int // handler runs by message
+	calls   map[string]int // handler calls by their first message
 	stats   []lifeStats
 
 	studied         *studied           // the history once it was; see study
@@ -177,7 +178,7 @@ func newWorld(t *testing.T, p *plan, at level) *world {
 		server: sqstest.New(sqstest.Seed(p.seed)),
 		hist:   &history{began: time.Now()},
 		heal:   make(chan struct{}), close: make(chan struct{}),
-		numbers: map[string]int{}, bad: map[int]bool{}, runs: map[string]int{},
+		numbers: map[string]int{}, bad: map[int]bool{}, runs: map[string]int{}, calls: map[string]int{},
 	}
 	w.server.Observe(w.observe)
 	w.grave = w.server.MustCreateQueue(p.graves(), nil)
