@@ -30,6 +30,7 @@
 //     see [StaleDeletes].
 //   - Message ids come from a [Seed].
 //   - Policies, encryption and the throughput quotas of FIFO queues are accepted but not enforced.
+//   - A tenant of a fair queue is noisy by what it holds in flight, not by the time its messages take.
 //   - Message move tasks without a rate move 500 messages per second.
 //
 // # What goes wrong

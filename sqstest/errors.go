@@ -51,6 +51,19 @@ func OverLimit() error {
 	return &types.OverLimit{Message: new("Too many messages are in flight."), ErrorCodeOverride: new("OverLimit")}
 }
 
+// KMSThrottled is the error of a call on an encrypted queue whose key is used too often: HTTP 400, and the only error of
+// KMS that is worth retrying.
+func KMSThrottled() error {
+	return &types.KmsThrottled{Message: new("The rate of requests to KMS is too high."), ErrorCodeOverride: new("KMS.ThrottlingException")}
+}
+
+// KMSAccessDenied is the error of a call on an encrypted queue whose key the caller may not use. The others of its kind
+// are alike: *[types.KmsDisabled], *[types.KmsInvalidKeyUsage], *[types.KmsInvalidState], *[types.KmsNotFound] and
+// *[types.KmsOptInRequired], with codes that begin with "KMS.".
+func KMSAccessDenied() error {
+	return &types.KmsAccessDenied{Message: new("The caller may not use the key."), ErrorCodeOverride: new("KMS.AccessDeniedException")}
+}
+
 // NotInflight is the error of a visibility change of a message that is not in flight.
 func NotInflight() error {
 	return &types.MessageNotInflight{Message: new("The message referred to is not in flight."), ErrorCodeOverride: new(legacyPrefix + "MessageNotInflight")}

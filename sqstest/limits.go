@@ -37,6 +37,10 @@ const (
 	recreateAfter   = 60 * time.Second // between DeleteQueue and CreateQueue of the same name
 )
 
-// A standard queue's tenant (message group) is noisy when it holds more than a tenth of what is in
-// flight, and at least this many ("Amazon SQS fair queues", detail page).
-const noisyInFlight = 30
+// A standard queue's tenant (message group) becomes noisy when it holds more than a tenth of what is
+// in flight, and at least noisyInFlight messages. It is noisy until nothing of it waits any more, or
+// it has sent nothing for quietAfter ("Amazon SQS fair queues", detail page).
+const (
+	noisyInFlight = 30
+	quietAfter    = 5 * time.Minute
+)

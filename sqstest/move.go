@@ -127,8 +127,8 @@ func (q *queue) repost(m *message, to *queue, now int64) {
 	q.note(Moved, m, now)
 	moved := *m
 	q.leave(m)
+	moved.id, moved.sent = q.newID(), now
 	moved.origin, moved.count, moved.first = "", 0, 0
-	moved.sent = now
 	q.outbox = append(q.outbox, parcel{to.posted(&moved, now), to})
 }
 

@@ -1,6 +1,9 @@
 package sqstest
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // line is the order in which a queue hands out its visible messages. It is told of every change; the queue's lock
 // guards it.
@@ -21,7 +24,7 @@ type standard struct {
 	ungrouped timeline[*message] // by number; messages without a group: a tenant that is never noisy
 	tenants   map[string]*tenant
 	quiet     timeline[*tenant] // those with visible messages, by the number of their first
-	noisy     []*tenant         // at most nine can hold more than a tenth of what is in flight
+	noisy     []*tenant
 }
 
 // tenant is one message group of a standard queue.
@@ -29,6 +32,7 @@ type tenant struct {
 	name     string
 	visible  timeline[*message] // by number
 	held     int                // messages in the queue
+	sent     int64              // the latest time of sending
 	inFlight int
 	turn     entry[*tenant] // in standard.quiet
 	noisy    bool           // in standard.noisy
@@ -47,6 +51,7 @@ func (l *standard) join(m *message) {
 			l.tenants[m.group] = t
 		}
 		t.held++
+		t.sent = max(t.sent, m.sent)
 	}
 	if m.state == visible {
 		l.show(m)
@@ -61,8 +66,7 @@ func (l *standard) leave(m *message) {
 	t := l.tenants[m.group]
 	t.held--
 	if t.held == 0 {
-		delete(l.tenants, m.group)
-		l.noisy = slices.DeleteFunc(l.noisy, func(o *tenant) bool { return o == t })
+		delete(l.tenants, m.group) // not noisy: nothing of it waits
 	}
 }
 
@@ -86,6 +90,10 @@ func (l *standard) hide(m *message) {
 	}
 	t := l.tenants[m.group]
 	t.visible.remove(&m.place)
+	if t.noisy && t.visible.n == 0 {
+		t.noisy = false // its backlog is gone
+		l.noisy = slices.DeleteFunc(l.noisy, func(o *tenant) bool { return o == t })
+	}
 	l.queueUp(t)
 }
 
@@ -141,10 +149,10 @@ func (l *standard) next() *message {
 	return fewest.visible.first().of
 }
 
-// calm gives tenants that are not noisy any more their turn again.
+// calm gives tenants that have sent nothing for long their turn again.
 func (l *standard) calm() {
 	l.noisy = slices.DeleteFunc(l.noisy, func(t *tenant) bool {
-		if l.tooMany(t) {
+		if t.sends() {
 			return false
 		}
 		t.noisy = false
@@ -154,8 +162,11 @@ func (l *standard) calm() {
 }
 
 func (l *standard) tooMany(t *tenant) bool {
-	return t.inFlight >= noisyInFlight && t.inFlight*10 > *l.inFlight
+	return t.inFlight >= noisyInFlight && t.inFlight*10 > *l.inFlight && t.sends()
 }
+
+// sends tells whether t has sent something of late.
+func (t *tenant) sends() bool { return time.Now().UnixNano()-t.sent < int64(quietAfter) }
 
 func (l *standard) flying(m *message, by int) {
 	if m.group != "" {

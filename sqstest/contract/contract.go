@@ -6,6 +6,7 @@ package contract
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -46,7 +47,8 @@ type API interface {
 // Target is a service that should behave like SQS.
 type Target struct {
 	// New returns a client of the service. It is called once for each row, inside the row's bubble
-	// if there is one.
+	// if there is one. If it also has the method Inject of [sqstest.Server], the rows about errors
+	// that cannot be provoked by a call are tried too.
 	New func(t *testing.T) API
 	// Bubble runs each row in a [testing/synctest] bubble, where waiting for hours costs nothing.
 	// Everything New returns must then live in the bubble.
@@ -54,8 +56,15 @@ type Target struct {
 	// Patience is the longest that a row may wait in real time; rows that need more are skipped.
 	// 0 means one second. It does not matter in bubbles.
 	Patience time.Duration
-	// Sampling says that a short poll may miss messages, as on AWS: rows then poll for a second.
+	// InFlight is how many messages of one queue may be in flight on a service that can be told to
+	// allow but a few, 400 or more. With 0 it is SQS's 120,000, and the rows that need to reach it are skipped.
+	InFlight int
+	// Sampling says that a short poll may miss messages, and that counters, the order of standard
+	// queues and changed attributes are approximate for a while, as on AWS. Rows then poll for a
+	// second, wait for counters, and are skipped where that is not enough; each says why.
 	Sampling bool
+	// Prefix is what the names of the queues begin with, at most 40 characters; "" means "contract-".
+	Prefix string
 	// Deviations are the rows that are known to fail on this target, each with its reason. One that
 	// passes, or names no row, is an error: the list tells the truth or is shortened.
 	Deviations map[string]string
@@ -75,8 +84,8 @@ type Row struct {
 
 // Rows returns the table.
 func Rows() []Row {
-	return slices.Concat(receiving, filtering, visibility, deleting, batches(), sending, sizes,
-		messageAttributes, delays, fifoOrder, fifoSends, fifoAttempts, redrive, moveTasks, queues, attributeLimits(), missingQueue())
+	return slices.Concat(receiving, filtering, inFlight, fairness, visibility, deleting, batches(), sending, sizes, messageAttributes, delays,
+		fifoOrder, fifoSends, fifoAttempts, redrive, moveTasks, queues, attributeLimits(), missingQueue(), failures())
 }
 
 // Run tries every row on target, each in a subtest of its name.
@@ -113,6 +122,9 @@ func (r Row) test(t *testing.T, target Target) {
 		defer cancel()
 		err = r.attempt(ctx, t, target)
 	}
+	if why, ok := errors.AsType[untried](err); ok {
+		t.Skip(why)
+	}
 	reason, known := target.Deviations[r.Name]
 	switch {
 	case known && err == nil:
@@ -139,12 +151,14 @@ func (r Row) inBubble(t *testing.T, target Target) error {
 
 // attempt runs the row; its error says which expectation did not hold.
 func (r Row) attempt(ctx context.Context, t *testing.T, target Target) (err error) {
-	c := &trial{API: target.New(t), ctx: ctx, sampling: target.Sampling}
+	c := &trial{API: target.New(t), ctx: ctx, sampling: target.Sampling, limit: target.InFlight, prefix: cmp.Or(target.Prefix, "contract-")}
 	defer c.cleanUp()
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
 		case mismatch:
+			err = p
+		case untried:
 			err = p
 		default:
 			panic(p)
@@ -161,6 +175,11 @@ type mismatch struct {
 }
 
 func (m mismatch) Error() string { return m.where + ": " + m.what }
+
+// untried ends a row that cannot be tried on this target, and says why.
+type untried string
+
+func (u untried) Error() string { return string(u) }
 
 // failf ends the row. It does not use the test's own Fatal, because a failure may be expected.
 func (c *trial) failf(format string, args ...any) {

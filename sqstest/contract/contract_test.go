@@ -21,22 +21,45 @@ const (
 	envEndpoint = "SLUICE_CONTRACT_ENDPOINT" // its URL, such as http://127.0.0.1:9324
 	envPatience = "SLUICE_CONTRACT_PATIENCE" // how long a row may wait there, such as 90s; 5s if unset
 	envMoto     = "SLUICE_CONTRACT_MOTO"     // 1: a moto_server from PATH, if there is one; the gate sets it
+	envFauxqs   = "SLUICE_CONTRACT_FAUXQS"   // 1: a fauxqs from PATH, if there is one; the gate sets it
 	envAWS      = "SLUICE_CONTRACT_AWS"      // 1: the account of the default configuration; makes queues and costs money
 )
 
+// few is how many messages of a queue may be in flight where that can be told.
+const few = 400
+
 func TestTheServerKeepsTheContract(t *testing.T) {
-	contract.Run(t, contract.Target{Bubble: true, New: func(*testing.T) contract.API { return sqstest.New() }})
+	contract.Run(t, contract.Target{Bubble: true, InFlight: few, New: func(*testing.T) contract.API {
+		return sqstest.New(sqstest.InFlightLimit(few))
+	}})
 }
 
 func TestTheRealClientKeepsTheContractInProcess(t *testing.T) {
-	contract.Run(t, contract.Target{Bubble: true, New: func(*testing.T) contract.API { return sqstest.New().Client() }})
+	contract.Run(t, contract.Target{Bubble: true, InFlight: few, New: func(*testing.T) contract.API {
+		s := sqstest.New(sqstest.InFlightLimit(few))
+		return remote{s.Client(), s}
+	}})
 }
 
 func TestTheRealClientKeepsTheContractOverSockets(t *testing.T) {
-	server := httptest.NewServer(sqstest.New())
+	s := sqstest.New(sqstest.InFlightLimit(few))
+	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	contract.Run(t, at(server.URL))
+	target := at(server.URL)
+	target.InFlight = few
+	client := target.New(t)
+	target.New = func(*testing.T) contract.API { return remote{client, s} }
+	contract.Run(t, target)
 }
+
+// remote is a client of a server whose calls can be made to fail.
+type remote struct {
+	contract.API
+
+	server *sqstest.Server
+}
+
+func (r remote) Inject(f sqstest.Fault) (remove func()) { return r.server.Inject(f) }
 
 func TestAnotherServerKeepsTheContract(t *testing.T) {
 	endpoint := os.Getenv(envEndpoint)

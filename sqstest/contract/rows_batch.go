@@ -11,9 +11,12 @@ import (
 // batchCall makes a batch request with these entry ids.
 type batchCall func(c *trial, q string, ids []string) error
 
+// longestID has every kind of character that the id of a batch's entry may have, and eighty of them.
+var longestID = "aZ09_-" + strings.Repeat("i", 74)
+
 // batches are the rules that the three batch operations share.
 func batches() []Row {
-	rows := make([]Row, 0, 18)
+	rows := make([]Row, 0, 21)
 	for _, op := range []struct {
 		name string
 		call batchCall
@@ -35,6 +38,9 @@ func batches() []Row {
 				"AWS.SimpleQueueService.InvalidBatchEntryId", ""),
 			batchRule("Refuses/"+op.name+"/ALongID", apiBatch+": ids of 1 to 80 characters", op.call, []string{strings.Repeat("i", 81)},
 				"AWS.SimpleQueueService.InvalidBatchEntryId", ""),
+			Row{Name: "AnIDOfEightyCharactersIsAccepted/" + op.name, Source: apiBatch + ": ids of 1 to 80 characters", run: func(c *trial) {
+				c.ok(op.call(c, c.queue(), []string{longestID}))
+			}},
 		)
 	}
 	return rows

@@ -287,6 +287,14 @@ var fifoAttempts = []Row{
 		c.pause(1500 * time.Millisecond) // past the first timeout, and not the second
 		c.none(q)
 	}},
+	{Name: "AnAttemptIsForgottenAfterFiveMinutes", Source: apiReceive + ", ReceiveRequestAttemptId", Waits: 5*minute + second, run: func(c *trial) {
+		q := c.fifo()
+		c.put(q, "g", "1")
+		c.take(q, 1, attempt("a"), hiddenFor(anHour))
+		c.pause(5*minute + second)
+		ms := c.take(q, 1, attempt("a"))
+		c.thatf(len(ms) == 0, "received %v", bodies(ms))
+	}},
 	{Name: "ADeletedMessageEndsItsAttempt", Source: apiReceive + ", ReceiveRequestAttemptId", run: func(c *trial) {
 		q := c.fifo()
 		c.put(q, "g", "1")

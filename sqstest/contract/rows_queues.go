@@ -35,6 +35,11 @@ var queues = []Row{
 		c.refused(err, "QueueAlreadyExists", "")
 		c.typed(err, new(*types.QueueNameExists))
 	}},
+	{Name: "ANameOfEightyCharactersIsAccepted", Source: apiCreate + ", QueueName", run: func(c *trial) {
+		name := c.name(strings.Repeat("n", 80))[:80]
+		q := c.create(name)
+		c.thatf(strings.HasSuffix(q, "/"+name), "the URL is %s", q)
+	}},
 	refusedName("ALongNameIsRefused", func(c *trial) string { return c.name(strings.Repeat("n", 80)) }),
 	refusedName("AnIllegalNameIsRefused", func(c *trial) string { return c.name("!") }),
 	refusedName("ADotOutsideTheSuffixIsRefused", func(c *trial) string { return c.name(".x") }),
@@ -86,11 +91,13 @@ var queues = []Row{
 		c.thatf(err != nil, "a standard queue took a FIFO attribute")
 	}},
 	{Name: "ChangedAttributesAreTold", Source: "API reference, SetQueueAttributes", run: func(c *trial) {
+		c.exact(changesTakeTime)
 		q := c.queue()
 		c.ok(c.set(q, "VisibilityTimeout", "7", "DelaySeconds", "3"))
 		c.same([]string{c.get(q, "VisibilityTimeout"), c.get(q, "DelaySeconds")}, []string{"7", "3"})
 	}},
 	{Name: "ADeletedQueueIsGone", Source: "API reference, DeleteQueue", run: func(c *trial) {
+		c.exact("a queue is deleted within a minute")
 		q := c.queue()
 		c.drop(q)
 		_, err := c.trySend(q, "a")
@@ -111,6 +118,7 @@ var queues = []Row{
 		c.none(c.create(name))
 	}},
 	{Name: "ADeletedQueueEndsItsPolls", Source: "API reference, DeleteQueue", run: func(c *trial) {
+		c.exact("a queue is deleted within a minute")
 		q := c.queue()
 		poll := c.poll(q, 1)
 		c.pause(second / 2)
@@ -126,6 +134,7 @@ var queues = []Row{
 		c.is(out.QueueUrl, q)
 	}},
 	{Name: "QueuesAreListedByPrefix", Source: "API reference, ListQueues", run: func(c *trial) {
+		c.exact(listsTakeTime)
 		prefix := c.name("")
 		a, b := c.create(prefix+"-a"), c.create(prefix+"-b")
 		c.queue()
@@ -135,6 +144,7 @@ var queues = []Row{
 		c.same(out.QueueUrls, []string{a, b})
 	}},
 	{Name: "QueuesAreListedInPages", Source: "API reference, ListQueues, MaxResults", run: func(c *trial) {
+		c.exact(listsTakeTime)
 		prefix := c.name("")
 		want := []string{c.create(prefix + "-a"), c.create(prefix + "-b"), c.create(prefix + "-c")}
 		in := &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: new(int32(2))}
@@ -174,6 +184,7 @@ var queues = []Row{
 		c.ok(c.purge(q))
 		err := c.purge(q)
 		c.refused(err, "AWS.SimpleQueueService.PurgeQueueInProgress", "")
+		c.answered(err, 403)
 		c.typed(err, new(*types.PurgeQueueInProgress))
 	}},
 	{Name: "ThreeCountersTellWhereMessagesAre", Source: "API reference, GetQueueAttributes", run: func(c *trial) {
@@ -231,6 +242,7 @@ func attributeLimits() []Row {
 		{"MaximumMessageSize", "1023", "1024", "1048576", "1048577"},
 	} {
 		rows = append(rows, Row{Name: "Limits/" + limit.name, Source: apiCreate + ", " + limit.name, run: func(c *trial) {
+			c.exact(changesTakeTime)
 			q := c.queue()
 			c.ok(c.set(q, limit.name, limit.lowest))
 			c.ok(c.set(q, limit.name, limit.highest))

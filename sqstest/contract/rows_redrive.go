@@ -8,20 +8,28 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-const guideRedrive = "SQS developer guide, dead-letter queues"
+const (
+	guideRedrive   = "SQS developer guide, dead-letter queues"
+	guideRetention = "SQS developer guide, message retention of dead-letter queues"
+	guideMoves     = "SQS developer guide, dead-letter queue redrive"
+)
 
 // pair makes a queue and its dead-letter queue.
 func (c *trial) pair(maxReceiveCount int) (source, dead string) {
 	dead = c.queue()
-	source = c.queue()
-	c.deadLetters(source, dead, maxReceiveCount)
-	return source, dead
+	return c.queue(c.redrives(dead, maxReceiveCount)...), dead
+}
+
+// fifoPair makes FIFO queues; one receive is allowed.
+func (c *trial) fifoPair() (source, dead string) {
+	dead = c.fifo()
+	return c.fifo(c.redrives(dead, 1)...), dead
 }
 
 // sentence moves the one message of source to its dead-letter queue, after one receive.
 func (c *trial) sentence(source string) {
 	c.release(source, c.one(source))
-	c.none(source)
+	c.bury(source)
 }
 
 var redrive = []Row{
@@ -31,7 +39,7 @@ var redrive = []Row{
 		m := c.one(q, withSystem("All"))
 		c.thatf(m.Attributes["ApproximateReceiveCount"] == "1", "attributes are %v", m.Attributes)
 		c.release(q, m)
-		c.none(q)
+		c.bury(q)
 		m = c.one(dead, withSystem("All"))
 		c.thatf(m.Attributes["ApproximateReceiveCount"] == "2", "attributes are %v", m.Attributes)
 		c.same([]string{m.Attributes["DeadLetterQueueSourceArn"]}, []string{c.get(q, "QueueArn")})
@@ -42,7 +50,7 @@ var redrive = []Row{
 		for range 3 {
 			c.release(q, c.one(q))
 		}
-		c.none(q)
+		c.bury(q)
 		c.gets(dead, "a")
 	}},
 	{Name: "TheMoveIsNotMadeAtTheEndOfTheTimeout", Source: guideRedrive, Waits: 2 * second, run: func(c *trial) {
@@ -52,7 +60,7 @@ var redrive = []Row{
 		c.pause(1500 * time.Millisecond)
 		c.counts(q, 1, 0, 0)
 		c.none(dead)
-		c.none(q)
+		c.bury(q)
 		c.one(dead)
 	}},
 	{Name: "AMovedMessageStaysWhatItWas", Source: recorded("dead_letter_queue_message_attributes"), run: func(c *trial) {
@@ -62,7 +70,7 @@ var redrive = []Row{
 		m := c.one(q, withSystem("SentTimestamp"))
 		c.pause(second / 2)
 		c.release(q, m)
-		c.none(q)
+		c.bury(q)
 		moved := c.one(dead, withSystem("All"), withAttributes("All"))
 		c.is(moved.MessageId, *sent.MessageId)
 		c.is(moved.Body, "a")
@@ -70,6 +78,7 @@ var redrive = []Row{
 		c.same([]string{moved.Attributes["AWSTraceHeader"], moved.Attributes["SentTimestamp"]}, []string{header, m.Attributes["SentTimestamp"]})
 	}},
 	{Name: "TheReceiveThatMovesBringsTheNext", Source: guideRedrive, run: func(c *trial) {
+		c.exact(orderIsRough)
 		q, dead := c.pair(1)
 		c.send(q, "a")
 		c.release(q, c.one(q))
@@ -78,23 +87,44 @@ var redrive = []Row{
 		c.gets(dead, "a")
 	}},
 	{Name: "AFIFOGroupGoesOnAfterAMove", Source: recorded("dead_letter_queue_with_fifo_and_content_based_deduplication"), run: func(c *trial) {
-		dead, q := c.fifo(), c.fifo()
-		c.deadLetters(q, dead, 1)
+		q, dead := c.fifoPair()
 		c.put(q, "g", "1", "2")
 		c.release(q, c.one(q))
 		c.gets(q, "2")
 		c.gets(dead, "1")
 	}},
 	{Name: "AMovedFIFOMessagesDeduplicationIDIsItsMessageID", Source: guideRedrive, run: func(c *trial) {
-		dead, q := c.fifo(), c.fifo()
-		c.deadLetters(q, dead, 1)
+		q, dead := c.fifoPair()
 		c.send(q, "1", inGroup("g"), dedup("d"))
 		m := c.one(q)
 		c.release(q, m)
-		c.none(q)
+		c.bury(q)
 		moved := c.one(dead, withSystem("All"))
 		c.is(moved.MessageId, *m.MessageId)
 		c.same([]string{moved.Attributes["MessageDeduplicationId"]}, []string{*m.MessageId})
+	}},
+	{Name: "AStandardQueuesDeadLettersAgeFromTheirSend", Source: guideRetention, Waits: 62 * second, run: func(c *trial) {
+		dead := c.queue("MessageRetentionPeriod", "60")
+		q := c.queue(c.redrives(dead, 1)...)
+		c.send(q, "a")
+		c.release(q, c.one(q))
+		c.pause(40 * second)
+		c.bury(q)
+		c.counts(dead, 1, 0, 0)
+		c.pause(21 * second)
+		c.counts(dead, 0, 0, 0)
+	}},
+	{Name: "AFIFOQueuesDeadLettersAgeFromTheirMove", Source: guideRetention, Waits: 102 * second, run: func(c *trial) {
+		dead := c.fifo("MessageRetentionPeriod", "60")
+		q := c.fifo(c.redrives(dead, 1)...)
+		c.put(q, "g", "a")
+		c.release(q, c.one(q))
+		c.pause(40 * second)
+		c.bury(q)
+		c.pause(21 * second)
+		c.counts(dead, 1, 0, 0)
+		c.pause(40 * second)
+		c.counts(dead, 0, 0, 0)
 	}},
 	{Name: "AFIFOQueuesDeadLettersAreFIFO", Source: guideRedrive, run: func(c *trial) {
 		err := c.set(c.fifo(), "RedrivePolicy", redrivePolicy(c.get(c.queue(), "QueueArn"), 1))
@@ -113,12 +143,14 @@ var redrive = []Row{
 		c.refused(c.set(c.queue(), "RedrivePolicy", `{"deadLetterTargetArn":"`+arn+`"}`), "InvalidParameterValue", "RedrivePolicy")
 	}},
 	{Name: "ADeadLetterQueueKnowsItsSources", Source: "API reference, ListDeadLetterSourceQueues", run: func(c *trial) {
+		c.exact(listsTakeTime)
 		q, dead := c.pair(1)
 		out, err := c.ListDeadLetterSourceQueues(c.ctx, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead})
 		c.ok(err)
 		c.same(out.QueueUrls, []string{q})
 	}},
 	{Name: "AnEmptyRedrivePolicyTurnsItOff", Source: recorded("set_empty_redrive_policy"), run: func(c *trial) {
+		c.exact(changesTakeTime)
 		q, _ := c.pair(1)
 		c.ok(c.set(q, "RedrivePolicy", ""))
 		c.send(q, "a")
@@ -191,6 +223,38 @@ var moveTasks = []Row{
 		c.status(dead, "COMPLETED")
 		c.gets(other, "a")
 	}},
+	{Name: "AMovedBackMessageIsANewOne", Source: guideMoves, Waits: 2 * second, run: func(c *trial) {
+		q, dead := c.pair(1)
+		c.send(q, "a")
+		m := c.one(q, withSystem("All"))
+		c.release(q, m)
+		c.bury(q)
+		_, err := c.startMove(dead)
+		c.ok(err)
+		c.status(dead, "COMPLETED")
+		moved := c.one(q, withSystem("All"))
+		c.thatf(*moved.MessageId != *m.MessageId, "its id is the old one")
+		c.thatf(moved.Attributes["SentTimestamp"] > m.Attributes["SentTimestamp"], "it was sent at %s, first at %s", moved.Attributes["SentTimestamp"], m.Attributes["SentTimestamp"])
+	}},
+	{Name: "AMovedBackMessagesRetentionBeginsAnew", Source: guideMoves, Waits: 103 * second, run: func(c *trial) {
+		dead := c.queue()
+		q := c.queue(append(c.redrives(dead, 1), "MessageRetentionPeriod", "60")...)
+		c.send(q, "a")
+		c.sentence(q)
+		c.pause(40 * second)
+		_, err := c.startMove(dead)
+		c.ok(err)
+		c.status(dead, "COMPLETED")
+		c.pause(40 * second)
+		c.counts(q, 1, 0, 0)
+		c.pause(21 * second)
+		c.counts(q, 0, 0, 0)
+	}},
+	{Name: "AMovesSourceMustExist", Source: recorded("source_needs_to_exist"), run: func(c *trial) {
+		_, err := c.StartMessageMoveTask(c.ctx, &sqs.StartMessageMoveTaskInput{SourceArn: new(c.get(c.queue(), "QueueArn") + "-missing")})
+		c.refused(err, "ResourceNotFoundException", "")
+		c.answered(err, 404)
+	}},
 	{Name: "AMoveNeedsADeadLetterQueue", Source: recorded("start_message_move_task source_needs_redrive"), run: func(c *trial) {
 		_, err := c.startMove(c.queue())
 		c.refused(err, "InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue.")
@@ -199,6 +263,7 @@ var moveTasks = []Row{
 		_, dead := c.pair(1)
 		_, err := c.startMove(dead, to(c.get(dead, "QueueArn")+"-missing"))
 		c.refused(err, "ResourceNotFoundException", "")
+		c.answered(err, 404)
 		c.typed(err, new(*types.ResourceNotFoundException))
 	}},
 	{Name: "ASourceHasOneMoveAtATime", Source: recorded("move_message_to_same_source / one task at a time"), run: func(c *trial) {

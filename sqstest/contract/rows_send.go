@@ -56,6 +56,12 @@ var sending = []Row{
 		c.send(q, body)
 		c.is(c.one(q).Body, body)
 	}},
+	{Name: "TheEdgesOfWhatIsAllowedAreKept", Source: apiSend + ", valid characters", run: func(c *trial) {
+		const body = "\t\n\r \ud7ff\ue000\ufffd\U00010000\U0010ffff"
+		q := c.queue()
+		c.send(q, body)
+		c.is(c.one(q).Body, body)
+	}},
 	{Name: "ABatchTellsOfEach", Source: apiBatch, run: func(c *trial) {
 		q := c.queue()
 		out := c.sendBatch(q, entry("x", "hello"), entry("y", "b"))
@@ -85,6 +91,9 @@ var sizes = []Row{
 	{Name: "AttributesCountAsSize", Source: guideQuotas, run: func(c *trial) {
 		_, err := c.trySend(c.queue(), strings.Repeat("a", mebibyte-10), attributes(texts("Hello", "There")))
 		c.refused(err, "InvalidParameterValue", "Message must be shorter than 1048576 bytes.")
+	}},
+	{Name: "SystemAttributesDoNotCountAsSize", Source: "API reference, SendMessage, MessageSystemAttributes", run: func(c *trial) {
+		c.send(c.queue(), strings.Repeat("a", mebibyte), trace("Root=1-5759e988-bd862e3fe1be46a994272793"))
 	}},
 	{Name: "ABatchOfMoreThanOneMebibyteIsRefused", Source: recorded("send_message_batch_oversized, August 2025"), run: func(c *trial) {
 		_, err := c.trySendBatch(c.queue(), entry("0", strings.Repeat("a", mebibyte/2)), entry("1", strings.Repeat("a", mebibyte/2+1)))
@@ -133,6 +142,9 @@ var messageAttributes = []Row{
 	}},
 	{Name: "TenAttributesAreAccepted", Source: guideQuotas, run: func(c *trial) {
 		c.send(c.queue(), "a", attributes(many(10)))
+	}},
+	{Name: "AnAttributeNameOfTwoHundredAndFiftySixIsAccepted", Source: guideQuotas, run: func(c *trial) {
+		c.send(c.queue(), "a", attributes(texts(strings.Repeat("n", 256), "v")))
 	}},
 	refusedAttributes("ElevenAttributes", guideQuotas, many(11)),
 	refusedAttributes("AnAttributeNamedAWS", guideQuotas, texts("AWS.x", "v")),
@@ -205,6 +217,7 @@ var delays = []Row{
 		c.refused(err, "InvalidParameterValue", "DelaySeconds")
 	}},
 	{Name: "AStandardQueuesNewDelayIsForNewMessages", Source: guideDelay, run: func(c *trial) {
+		c.exact(changesTakeTime)
 		q := c.queue("DelaySeconds", "900")
 		c.send(q, "a")
 		c.ok(c.set(q, "DelaySeconds", "0"))
@@ -212,6 +225,7 @@ var delays = []Row{
 		c.gets(q, "b")
 	}},
 	{Name: "AFIFOQueuesNewDelayIsForAllMessages", Source: guideDelay, Waits: 2 * second, run: func(c *trial) {
+		c.exact(changesTakeTime)
 		q := c.fifo("DelaySeconds", "900")
 		c.put(q, "g", "a")
 		c.none(q)

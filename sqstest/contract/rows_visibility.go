@@ -39,6 +39,17 @@ var visibility = []Row{
 		c.pause(2 * second)
 		c.one(q)
 	}},
+	{Name: "TheTimeoutBeginsWhenTheMessageIsReturned", Source: guideVisibility, Waits: 4 * second, run: func(c *trial) {
+		q := c.queue("VisibilityTimeout", "2")
+		poll := c.poll(q, 5)
+		c.pause(3 * second / 2)
+		c.send(q, "a")
+		c.wakes(poll, "a")
+		c.pause(3 * second / 2) // the timeout from the poll's beginning would be over
+		c.none(q)
+		c.pause(second)
+		c.one(q)
+	}},
 	{Name: "AQueueTimeoutOfZeroHidesNothing", Source: guideVisibility, run: func(c *trial) {
 		q := c.queue("VisibilityTimeout", "0")
 		c.send(q, "a")

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/sluice-go/sluice/sqstest"
 )
 
 // trial is one try of a row: the API under test and the verbs that rows are told with. A verb whose
@@ -22,6 +25,8 @@ type trial struct {
 
 	ctx      context.Context //nolint:containedctx // a trial is one run of one row, and all its calls are in this context
 	sampling bool
+	limit    int // of messages in flight; 0: the service's
+	prefix   string
 	made     []string // URLs of the queues to delete
 }
 
@@ -32,7 +37,44 @@ const (
 )
 
 // name returns a name that no other row uses, for servers that all rows share.
-func (c *trial) name(suffix string) string { return "contract-" + rand.Text()[:12] + suffix }
+func (c *trial) name(suffix string) string { return c.prefix + rand.Text()[:12] + suffix }
+
+// exact ends the row on a service that samples; why says what is only approximate there.
+func (c *trial) exact(why string) {
+	if c.sampling {
+		panic(untried("not tried on a service of many servers: " + why))
+	}
+}
+
+const (
+	orderIsRough     = "a standard queue keeps the order of sending only roughly"
+	changesTakeTime  = "a changed attribute holds after up to a minute"
+	listsTakeTime    = "a new queue is listed after a while"
+	noiseIsEstimated = "who is noisy is estimated, and after a while"
+)
+
+// reachable returns how many messages may be in flight, if the target lets few enough.
+func (c *trial) reachable() int {
+	if c.limit == 0 {
+		panic(untried("needs 120,000 messages in flight, which takes more than 24,000 calls"))
+	}
+	return c.limit
+}
+
+// injector is a target whose calls can be made to fail.
+type injector interface {
+	Inject(f sqstest.Fault) (remove func())
+}
+
+// inject lets calls on q, of the operation f names, fail.
+func (c *trial) inject(q string, f sqstest.Fault) {
+	target, ok := c.API.(injector)
+	if !ok {
+		panic(untried("no call provokes this error: it can only be injected"))
+	}
+	f.Queue = q
+	target.Inject(f)
+}
 
 // queue makes a standard queue; attributes are names and values in turn.
 func (c *trial) queue(attributes ...string) string { return c.create(c.name(""), attributes...) }
@@ -62,8 +104,10 @@ func pairs(kv []string) map[string]string {
 
 // cleanUp deletes what the row made. Its failures do not matter: some rows delete queues themselves.
 func (c *trial) cleanUp() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), minute) // also after a row that took too long
+	defer cancel()
 	for _, url := range c.made {
-		_, _ = c.DeleteQueue(c.ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
+		_, _ = c.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
 	}
 }
 
@@ -88,9 +132,9 @@ func (c *trial) get(q, name string) string {
 	return out.Attributes[name]
 }
 
-// deadLetters makes dead the dead-letter queue of source.
-func (c *trial) deadLetters(source, dead string, maxReceiveCount int) {
-	c.ok(c.set(source, "RedrivePolicy", redrivePolicy(c.get(dead, "QueueArn"), maxReceiveCount)))
+// redrives returns the attribute, name and value, of a queue whose dead-letter queue is dead.
+func (c *trial) redrives(dead string, maxReceiveCount int) []string {
+	return []string{"RedrivePolicy", redrivePolicy(c.get(dead, "QueueArn"), maxReceiveCount)}
 }
 
 func redrivePolicy(arn string, maxReceiveCount int) string {
@@ -119,6 +163,13 @@ func (c *trial) send(q, body string, change ...sendingOption) *sqs.SendMessageOu
 func (c *trial) put(q, group string, bodies ...string) {
 	for _, body := range bodies {
 		c.send(q, body, inGroup(group), dedup(rand.Text()))
+	}
+}
+
+// crowd sends n messages to a FIFO queue, each to a group of its own.
+func (c *trial) crowd(q string, n int) {
+	for i := range n {
+		c.put(q, strconv.Itoa(i), strconv.Itoa(i))
 	}
 }
 
@@ -215,10 +266,22 @@ func (c *trial) one(q string, change ...receivingOption) types.Message {
 	return ms[0]
 }
 
-// none expects nothing to receive.
+// none expects nothing to receive now. A service that samples is not given time for a second look,
+// in which something may become visible; there it may also overlook what should not be there.
 func (c *trial) none(q string) {
-	if ms := c.take(q, 10); len(ms) != 0 {
+	var now []receivingOption
+	if c.sampling {
+		now = append(now, wait(0))
+	}
+	if ms := c.take(q, 10, now...); len(ms) != 0 {
 		c.failf("received %v, want nothing", bodies(ms))
+	}
+}
+
+// bury makes the receive that moves all of q's messages to its dead-letter queue.
+func (c *trial) bury(q string) {
+	if ms := c.take(q, 10); len(ms) != 0 {
+		c.failf("received %v, want it in the dead-letter queue", bodies(ms))
 	}
 }
 
@@ -315,18 +378,27 @@ func (c *trial) pause(d time.Duration) {
 	}
 }
 
-// counts expects the queue's three approximate counters.
+// counts expects the queue's three approximate counters; where they are late it waits for them.
 func (c *trial) counts(q string, visible, hidden, delayed int) {
+	want := []string{strconv.Itoa(visible), strconv.Itoa(hidden), strconv.Itoa(delayed)}
+	got := c.counters(q)
+	for end := time.Now().Add(minute / 2); c.sampling && !slices.Equal(got, want) && time.Now().Before(end); {
+		c.pause(second)
+		got = c.counters(q)
+	}
+	c.same(got, want)
+}
+
+func (c *trial) counters(q string) []string {
 	out, err := c.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &q, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
 	})
 	c.ok(err)
-	got := []string{
+	return []string{
 		out.Attributes["ApproximateNumberOfMessages"],
 		out.Attributes["ApproximateNumberOfMessagesNotVisible"],
 		out.Attributes["ApproximateNumberOfMessagesDelayed"],
 	}
-	c.same(got, []string{strconv.Itoa(visible), strconv.Itoa(hidden), strconv.Itoa(delayed)})
 }
 
 func (c *trial) ok(err error) {
@@ -349,6 +421,14 @@ func (c *trial) refused(err error, code, part string) {
 	}
 	if !strings.Contains(api.ErrorMessage(), part) {
 		c.failf("%s: message is %q, want %q", code, api.ErrorMessage(), part)
+	}
+}
+
+// answered expects an error to have come with this HTTP status, if it came by HTTP at all.
+func (c *trial) answered(err error, status int) {
+	response, ok := errors.AsType[*http.ResponseError](err)
+	if ok && response.HTTPStatusCode() != status {
+		c.failf("HTTP status is %d, want %d", response.HTTPStatusCode(), status)
 	}
 }
 
