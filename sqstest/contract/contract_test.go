@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
@@ -18,11 +17,12 @@ import (
 
 // The rows can be tried on any server, from the command line:
 const (
-	envEndpoint = "SLUICE_CONTRACT_ENDPOINT" // its URL, such as http://127.0.0.1:9324
-	envPatience = "SLUICE_CONTRACT_PATIENCE" // how long a row may wait there, such as 90s; 5s if unset
-	envMoto     = "SLUICE_CONTRACT_MOTO"     // 1: a moto_server from PATH, if there is one; the gate sets it
-	envFauxqs   = "SLUICE_CONTRACT_FAUXQS"   // 1: a fauxqs from PATH, if there is one; the gate sets it
-	envAWS      = "SLUICE_CONTRACT_AWS"      // 1: the account of the default configuration; makes queues and costs money
+	envEndpoint  = "SLUICE_CONTRACT_ENDPOINT"   // its URL, such as http://127.0.0.1:9324
+	envPatience  = "SLUICE_CONTRACT_PATIENCE"   // how long a row may wait there, or on AWS, such as 90s; 5s if unset
+	envMoto      = "SLUICE_CONTRACT_MOTO"       // 1: a moto_server from PATH, or the command in …_COMMAND; the gate sets it
+	envFauxqs    = "SLUICE_CONTRACT_FAUXQS"     // 1: a fauxqs from PATH, or the command in …_COMMAND
+	envAWS       = "SLUICE_CONTRACT_AWS"        // 1: the account of the default configuration; makes queues and costs money
+	envAWSPrefix = "SLUICE_CONTRACT_AWS_PREFIX" // what the names of those queues begin with; sluice-contract- if unset
 )
 
 // few is how many messages of a queue may be in flight where that can be told.
@@ -69,19 +69,6 @@ func TestAnotherServerKeepsTheContract(t *testing.T) {
 	target := at(endpoint)
 	target.Patience = patience(t)
 	contract.Run(t, target)
-}
-
-func TestAWSKeepsTheContract(t *testing.T) {
-	if os.Getenv(envAWS) != "1" {
-		t.Skipf("set %s to 1 to make queues, and costs, in the account that is configured", envAWS)
-	}
-	cfg, err := config.LoadDefaultConfig(t.Context())
-	require.NoError(t, err)
-	contract.Run(t, contract.Target{
-		New:      func(*testing.T) contract.API { return sqs.NewFromConfig(cfg) },
-		Patience: patience(t),
-		Sampling: true,
-	})
 }
 
 func patience(t *testing.T) time.Duration {
