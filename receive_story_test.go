@@ -93,6 +93,31 @@ func TestReceiversAreManyUnderABacklogAndOneWhenItIsGone(t *testing.T) {
 	})
 }
 
+func TestReceiversStayManyWhileSomeAnswersAreNotFull(t *testing.T) {
+	tell(t, func(w *world) {
+		const n = 20_000
+		w.slow(20 * time.Millisecond)
+		w.send(0, n)
+		w.server.Inject(sqstest.Fault{Op: opReceive, Max: 6, Match: func(c sqstest.Call) bool { return c.N%2 == 0 }})
+		c := w.consumer(sluice.Options{Concurrency: 500, Receivers: 8})
+		require.NoError(w, c.Drain(w.Context(), w.handler(takes(5*time.Millisecond))))
+		w.eachOnce(n)
+		last := w.seen()[n-1].at
+		require.Less(w, last, 2*n/8/8*20*time.Millisecond, "eight receives at once, of eight messages each, and as long again to become so many")
+	})
+}
+
+func TestAnAnswerThatIsNotFullIsNoEmptyQueueToDrain(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		w.send(0, 200)
+		w.slow(8 * time.Millisecond)
+		w.server.Inject(sqstest.Fault{Op: opReceive, Max: 3})
+		require.NoError(w, w.consumer(sluice.Options{BatchSize: 50, WaitTime: time.Minute}).Drain(w.Context(), w.handler(nil)))
+		require.Len(w, w.seen(), 4, "full batches: there was more to come")
+		w.eachOnce(200)
+	})
+}
+
 func TestNothingIsReceivedThatHasNoRoom(t *testing.T) {
 	for _, opts := range []sluice.Options{
 		{Concurrency: 7},
@@ -187,7 +212,7 @@ func TestReceivesThatFailAreTriedAgainMoreAndMoreSlowly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tellBoth(t, func(w *world) {
 				w.send(0, 100)
-				fault.Op = opReceive
+				fault.Op, fault.Times = opReceive, patience
 				end := w.server.Inject(fault)
 				c := w.consumer(sluice.Options{})
 				stop := w.run(c, w.handler(nil))

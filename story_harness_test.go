@@ -40,9 +40,20 @@ func heeds(d time.Duration) sluice.Handler {
 	}
 }
 
+// patience is how often something fails in a story: far more often than it is
+// tried by a consumer that backs off. One that spins comes to the end of it, and to
+// what the story claims, instead of never.
+const patience = 10_000
+
 // fails is a handler that returns err.
 func fails(err error) sluice.Handler {
-	return func(context.Context, []*sluice.Message) error { return err }
+	var n atomic.Int64
+	return func(context.Context, []*sluice.Message) error {
+		if n.Add(1) > patience {
+			return nil
+		}
+		return err
+	}
 }
 
 // outage makes all calls fail with err until end is called.
@@ -52,7 +63,7 @@ func (w *world) outage(err error, ops ...string) (end func()) {
 	}
 	var removes []func()
 	for _, op := range ops {
-		removes = append(removes, w.server.Inject(sqstest.Fault{Op: op, Err: err}))
+		removes = append(removes, w.server.Inject(sqstest.Fault{Op: op, Err: err, Times: patience}))
 	}
 	return func() {
 		for _, remove := range removes {
