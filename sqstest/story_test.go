@@ -260,29 +260,6 @@ func TestOverLimitOnlyOnShortPollsOfStandardQueues(t *testing.T) {
 	})
 }
 
-func TestTheInFlightLimitIsTheServices(t *testing.T) {
-	story(t, "q", nil, func(c scene) {
-		const limit = 120_000
-		body := "m"
-		entries := make([]types.SendMessageBatchRequestEntry, 10)
-		for i := range entries {
-			entries[i] = types.SendMessageBatchRequestEntry{Id: new(strconv.Itoa(i)), MessageBody: &body}
-		}
-		for range limit/10 + 1 {
-			_, err := c.s.SendMessageBatch(c.Context(), &sqs.SendMessageBatchInput{QueueUrl: &c.url, Entries: entries})
-			require.NoError(c, err)
-		}
-		in := &sqs.ReceiveMessageInput{QueueUrl: &c.url, MaxNumberOfMessages: 10, VisibilityTimeout: 3600}
-		for range limit / 10 {
-			out, err := c.s.ReceiveMessage(c.Context(), in)
-			require.NoError(c, err)
-			require.Len(c, out.Messages, 10)
-		}
-		_, err := c.s.ReceiveMessage(c.Context(), in)
-		require.Equal(c, "OverLimit", code(err))
-	})
-}
-
 func TestFIFOGivesTheLongestVisiblePrefixOfAGroup(t *testing.T) {
 	for _, tc := range []struct {
 		extended int
