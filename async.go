@@ -452,14 +452,9 @@ func (r *run) judge(c *call) {
 				continue
 			}
 			h.done.Store(true)
-			c.deletes = append(c.deletes, &h.lease)
+			r.deletes = append(r.deletes, &h.lease)
 		}
 	}
-	linger := time.Duration(0) // the next message of the group waits for it
-	if r.opts.DeleteLinger > 0 && !r.closing {
-		linger = r.opts.DeleteLinger
-	}
-	r.settler.Delete(linger, c.deletes...)
 }
 
 // stopGroup deals with the failure of the first of hs, messages of one group; the

@@ -418,11 +418,12 @@ type run struct {
 
 	// Owned by the loop.
 	pace      *pace.Pace
-	collector collector        // of what waits: pile or lines
-	pile      *pile            // nil on a FIFO queue
-	lines     *lines           // nil on a standard queue
-	attempts  []attempt        // receives of a FIFO queue that may be repeated
-	hand      map[string]*held // all messages held, by id
+	collector collector             // of what waits: pile or lines
+	pile      *pile                 // nil on a FIFO queue
+	lines     *lines                // nil on a standard queue
+	attempts  []attempt             // receives of a FIFO queue that may be repeated
+	hand      map[string]*held      // all messages held, by id
+	deletes   []*lease.Lease[*held] // to be made by the end of this turn
 	running   calls
 	out       int       // receives that wait for their answers
 	asked     int       // messages that they asked for
@@ -531,9 +532,7 @@ func (r *run) loop(ctx context.Context) {
 		}
 		select {
 		case <-r.in.Ready():
-			for _, e := range r.in.Take() {
-				e.happen(r)
-			}
+			r.hear()
 		case <-done:
 			r.stop()
 			done = nil
@@ -541,6 +540,24 @@ func (r *run) loop(ctx context.Context) {
 			r.alarm = time.Time{}
 		}
 	}
+}
+
+// hear does what follows from all that has happened since. What is to be deleted
+// because of it goes together.
+func (r *run) hear() {
+	for _, e := range r.in.Take() {
+		e.happen(r)
+	}
+	if len(r.deletes) == 0 {
+		return
+	}
+	linger := time.Duration(0) // what waits behind them in their groups waits for that
+	if r.opts.DeleteLinger > 0 && !r.closing {
+		linger = r.opts.DeleteLinger
+	}
+	r.settler.Delete(linger, r.deletes...)
+	clear(r.deletes)
+	r.deletes = r.deletes[:0]
 }
 
 // finished tells whether the loop is at its end: all is settled, or time is up.
@@ -659,9 +676,7 @@ func (r *run) leave() int {
 	ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
 	defer cancel()
 	r.settler.Close(ctx)
-	for _, e := range r.in.Take() {
-		e.happen(r)
-	}
+	r.hear()
 	return len(r.hand)
 }
 
@@ -985,35 +1000,36 @@ func (r *run) safe(batch []*held, now time.Time) []*held {
 	return safe
 }
 
-// settled notes the ends of messages.
+// settled notes the ends of messages. One that was received once more while it was
+// being settled is settled anew: only its newest receipt handle is sure to have an
+// effect.
 func (r *run) settled(results []settle.Result[*held]) {
 	for _, res := range results {
 		h := res.Lease.Of
-		if h.handle != res.Handle {
-			r.again(h, res)
+		if h.handle == res.Handle {
+			r.ended(h, res)
 			continue
 		}
-		if res.End == settle.Refused {
-			r.fail("settling messages of", res.Err)
+		r.keeper.Resume(&h.lease)
+		if res.Change {
+			r.settler.GiveBack(0, res.Delay, &h.lease)
+			continue
 		}
-		r.count(res.End)
-		if r.lines != nil && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
-			// it stays in the queue, and what waits behind it must not be handled before it
-			r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
-		}
-		r.conclude(h, res.End)
+		r.deletes = append(r.deletes, &h.lease)
 	}
 }
 
-// again settles a message anew that was received once more while it was being
-// settled: only its newest receipt handle is sure to have an effect.
-func (r *run) again(h *held, res settle.Result[*held]) {
-	r.keeper.Resume(&h.lease)
-	if res.Change {
-		r.settler.GiveBack(0, res.Delay, &h.lease)
-		return
+// ended notes the end of one message.
+func (r *run) ended(h *held, res settle.Result[*held]) {
+	if res.End == settle.Refused {
+		r.fail("settling messages of", res.Err)
 	}
-	r.settler.Delete(0, &h.lease)
+	r.count(res.End)
+	if r.lines != nil && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
+		// it stays in the queue, and what waits behind it must not be handled before it
+		r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
+	}
+	r.conclude(h, res.End)
 }
 
 // conclude lets go of a message.

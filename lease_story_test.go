@@ -444,6 +444,23 @@ func TestADuplicateThatArrivesWhileTheDeleteIsOnItsWayIsDeletedOnceMore(t *testi
 	})
 }
 
+func TestDuplicatesThatArriveWhileTheirDeleteIsOnItsWayAreDeletedInOneCall(t *testing.T) {
+	tell(t, func(w *world) {
+		w.send(0, 10)
+		w.server.Inject(sqstest.Fault{Op: opDelete, Wait: 2 * time.Second, Times: 1})
+		stop := w.run(w.consumer(sluice.Options{BatchSize: 10}), w.handler(nil))
+		time.Sleep(time.Second)
+		for _, m := range w.left() {
+			require.True(w, w.server.ExpireLease(w.url, m.ID))
+		}
+		time.Sleep(10 * time.Second)
+		require.NoError(w, stop())
+		require.Equal(w, 10, w.handled())
+		require.Empty(w, w.left())
+		require.Equal(w, 2, w.calls(opDelete))
+	})
+}
+
 func TestADeleteMadeOnceMoreHasTheWholeLeaseForItsTries(t *testing.T) {
 	tellBoth(t, func(w *world) {
 		w.send(0, 1)

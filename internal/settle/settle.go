@@ -62,8 +62,8 @@ type Config[T any] struct {
 type Settler[T any] struct {
 	Config[T]
 
-	flying atomic.Int32 // delete calls
-	eager  atomic.Bool  // deletes wait for one of them to come back
+	flying atomic.Int32 // delete calls that have begun and are not back
+	took   atomic.Int64 // by a delete call, in nanoseconds; a moving average
 
 	deletes *tens.Batcher[*lease.Lease[T]]
 	changes *tens.Batcher[*change[T]]
@@ -84,22 +84,20 @@ type burial[T any] struct {
 // New returns a Settler. It has no goroutine while it has nothing to do.
 func New[T any](c Config[T]) *Settler[T] {
 	s := &Settler[T]{Config: c}
-	s.deletes = tens.New(tens.Config[*lease.Lease[T]]{Send: s.sendDeletes, Calls: c.Calls, Go: c.Go, Backoff: s.backoff})
+	s.deletes = tens.New(tens.Config[*lease.Lease[T]]{Send: s.sendDeletes, Calls: c.Calls, Go: s.fly, Backoff: s.backoff})
 	s.changes = tens.New(tens.Config[*change[T]]{Send: s.sendChanges, Calls: c.Calls, Go: c.Go, Backoff: s.backoff})
 	s.burials = tens.New(tens.Config[*burial[T]]{Send: s.sendBurials, Calls: c.Calls, Go: c.Go, Backoff: s.backoff})
 	return s
 }
 
-// share is how long a delete that should not linger waits for the call before it,
-// to travel in the next one with all that have come meanwhile.
-const share = 50 * time.Millisecond
-
 // Delete deletes messages. Each waits up to linger for others to share a call, less
-// when its lease is near its end; 0: until the call before it is back.
+// when its lease is near its end; 0: hardly at all, and only while a call is out.
 func (s *Settler[T]) Delete(linger time.Duration, leases ...*lease.Lease[T]) {
+	if len(leases) == 0 {
+		return // those that linger go on
+	}
 	if linger == 0 && s.flying.Load() > 0 {
-		s.eager.Store(true)
-		linger = share
+		linger = s.share()
 	}
 	if linger > 0 {
 		now := time.Now()
@@ -108,6 +106,20 @@ func (s *Settler[T]) Delete(linger time.Duration, leases ...*lease.Lease[T]) {
 		}
 	}
 	s.deletes.Add(linger, leases...)
+}
+
+// share is how long a delete that somebody waits for may wait for others to share
+// its call while another one is out: half the time that a call takes.
+func (s *Settler[T]) share() time.Duration {
+	const most = 50 * time.Millisecond
+	return min(most, time.Duration(s.took.Load())/2)
+}
+
+// fly begins a delete call. It counts from now, and not only from when its goroutine
+// gets to run: what is deleted in between shares the next call.
+func (s *Settler[T]) fly(call func()) {
+	s.flying.Add(1)
+	s.Go(call)
 }
 
 // GiveBack makes a message visible again after delay, cut to what SQS allows; 0: at
@@ -143,8 +155,6 @@ func (s *Settler[T]) Close(ctx context.Context) (left []*lease.Lease[T]) {
 }
 
 func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) (again []*lease.Lease[T]) {
-	s.flying.Add(1)
-	defer s.landed()
 	results := make([]Result[T], 0, len(leases))
 	leases = slices.DeleteFunc(leases, func(l *lease.Lease[T]) bool {
 		dead := s.FIFO && s.Keeper.Left(l, time.Now()) <= 0
@@ -153,15 +163,11 @@ func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) 
 		}
 		return dead
 	})
-	if len(leases) == 0 {
-		s.done(results)
-		return nil
-	}
 	handles := make([]string, len(leases))
 	for i, l := range leases {
 		handles[i] = s.Keeper.Handle(l)
 	}
-	for i, err := range s.Queue.Delete(ctx, handles) {
+	for i, err := range s.deleteNow(ctx, handles) {
 		r := Result[T]{Lease: leases[i], Handle: handles[i], Err: err}
 		if s.judge(&r, Deleted) {
 			results = append(results, r)
@@ -173,12 +179,19 @@ func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) 
 	return again
 }
 
-// landed lets the deletes go that waited for a call to come back.
-func (s *Settler[T]) landed() {
-	s.flying.Add(-1)
-	if s.eager.Swap(false) {
-		s.deletes.Flush()
+// deleteNow makes the call, if there is something to delete. It is back before
+// anybody is told of its results, which may bring the next deletes.
+func (s *Settler[T]) deleteNow(ctx context.Context, handles []string) []error {
+	defer s.flying.Add(-1)
+	if len(handles) == 0 {
+		return nil
 	}
+	const weight = 8 // of the past against the newest
+	begin := time.Now()
+	errs := s.Queue.Delete(ctx, handles)
+	before := s.took.Load()
+	s.took.Store(before + (int64(time.Since(begin))-before)/weight) // a lost update changes little
+	return errs
 }
 
 func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (again []*change[T]) {

@@ -47,7 +47,7 @@ func at(t *testing.T, n int, story func(d *desk)) {
 			return q.Change(ctx, changes)
 		}, Lost: func([]*lease.Lease[int], error) {}})
 		d.Settler = settle.New(settle.Config[int]{
-			Queue: q, Keeper: d.keeper, Calls: 4, Rand: func() float64 { return 0.5 }, Done: d.done,
+			Queue: q, Keeper: d.keeper, Calls: 4, Rand: func() float64 { return 0.5 }, Go: func(call func()) { go call() }, Done: d.done,
 			Send: func(context.Context, int, error) error { return d.send() }, Unburied: func(int, error) { d.unburied++ },
 		})
 		d.receive(q, n)
