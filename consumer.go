@@ -363,6 +363,8 @@ type held struct {
 	tries   int         // that failed, in place; owned by the loop
 	failed  time.Time   // when the first of them did; owned by the loop
 	call    *call       // that handles it; owned by the loop
+	newer   *held       // the latest receive of it since; nil: there was none; owned by the loop
+	twice   int         // receives of it while it was being settled, not counted yet; owned by the loop
 	lost    atomic.Bool // its lease has ended
 	done    atomic.Bool // its handler has returned, and it is being settled
 	given   bool        // back by a stop, without a handler's result; owned by the loop once settling
@@ -896,29 +898,38 @@ func (r *run) take(a *answer) {
 	for i := range a.messages {
 		h := &slab[i]
 		h.from(&a.messages[i], a.arrived)
-		h.handle, h.sent = h.ReceiptHandle, a.sent
+		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
 		if r.hand[h.ID] != nil {
 			twice = append(twice, h) // in hand, or in this very answer
 			continue
 		}
-		h.lease.Of = h
-		h.arrived, h.bytes = a.arrived, h.size()
-		r.hand[h.ID] = h
-		r.bytes += h.bytes
-		r.largest = max(h.bytes, r.largest-r.largest/64, smallest)
 		fresh = append(fresh, h)
-		receipts = append(receipts, lease.Receipt[*held]{Lease: &h.lease, Handle: h.handle})
+		receipts = append(receipts, r.hold(h))
 	}
 	r.keeper.Add(a.sent, a.arrived, receipts...)
 	for _, newer := range twice {
 		r.adopt(r.hand[newer.ID], newer, a)
 	}
-	r.onWay.Add(int64(len(fresh)))
+	r.admit(fresh...)
+}
+
+// hold takes a message in hand and returns what begins its lease.
+func (r *run) hold(h *held) lease.Receipt[*held] {
+	h.lease.Of, h.bytes = h, h.size()
+	r.hand[h.ID] = h
+	r.bytes += h.bytes
+	r.largest = max(h.bytes, r.largest-r.largest/64, smallest)
+	return lease.Receipt[*held]{Lease: &h.lease, Handle: h.handle}
+}
+
+// admit lets messages wait for a handler.
+func (r *run) admit(hs ...*held) {
+	r.onWay.Add(int64(len(hs)))
 	if r.over {
-		r.giveBack(fresh) // nobody will handle them in time
+		r.giveBack(hs) // nobody will handle them in time
 		return
 	}
-	r.collector.add(fresh...)
+	r.collector.add(hs...)
 }
 
 // smallest is what a message is taken to need at least, whatever its body.
@@ -927,8 +938,12 @@ const smallest = 1 << 10
 // adopt notes that a message in hand was received once more. Only its newest
 // receipt handle is sure to delete it; it is not handled twice.
 func (r *run) adopt(known, newer *held, a *answer) {
-	r.c.tally.Duplicates.Add(1)
-	known.handle, known.sent = newer.handle, a.sent
+	if known.stage == settling {
+		known.twice++ // its end will tell whether this was one
+	} else {
+		r.c.tally.Duplicates.Add(1)
+	}
+	known.handle, known.sent, known.newer = newer.handle, a.sent, newer
 	known.lost.Store(false)
 	r.keeper.Adopt(&known.lease, newer.handle, a.sent, a.arrived)
 }
@@ -1001,13 +1016,17 @@ func (r *run) safe(batch []*held, now time.Time) []*held {
 }
 
 // settled notes the ends of messages. One that was received once more while it was
-// being settled is settled anew: only its newest receipt handle is sure to have an
-// effect.
+// being settled is settled anew, since only its newest receipt handle is sure to have
+// an effect; unless it was received because it had been given back.
 func (r *run) settled(results []settle.Result[*held]) {
 	for _, res := range results {
 		h := res.Lease.Of
 		if h.handle == res.Handle {
 			r.ended(h, res)
+			continue
+		}
+		if res.End == settle.GivenBack && h.newer.arrived.Sub(res.Sent) >= res.Delay {
+			r.readmit(h)
 			continue
 		}
 		r.keeper.Resume(&h.lease)
@@ -1017,6 +1036,18 @@ func (r *run) settled(results []settle.Result[*held]) {
 		}
 		r.deletes = append(r.deletes, &h.lease)
 	}
+}
+
+// readmit begins anew with a message that was given back and received once more
+// before SQS's answer to that was here. Nobody has handled it since: to give it back
+// again would be to spend its receives on nothing.
+func (r *run) readmit(h *held) {
+	h.twice-- // it was none
+	r.keeper.Remove(&h.lease)
+	r.count(settle.GivenBack)
+	r.conclude(h, settle.GivenBack)
+	r.keeper.Add(h.newer.sent, h.newer.arrived, r.hold(h.newer))
+	r.admit(h.newer)
 }
 
 // ended notes the end of one message.
@@ -1036,6 +1067,7 @@ func (r *run) ended(h *held, res settle.Result[*held]) {
 func (r *run) conclude(h *held, end settle.End) {
 	delete(r.hand, h.ID)
 	r.bytes -= h.bytes
+	r.c.tally.Duplicates.Add(int64(h.twice))
 	if r.lines != nil && h.stage != waiting {
 		r.lines.Settled(h.GroupID)
 	}

@@ -436,20 +436,44 @@ func TestWhatStandsBehindADiscardedMessageIsHandled(t *testing.T) {
 	}
 }
 
+func TestAGroupThatIsBackAtOnceIsHandledAgainWhicheverAnswerIsFirst(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		w.groups()
+		w.slow(8 * time.Millisecond)
+		w.server.Inject(sqstest.Fault{Op: opChange, Lag: 20 * time.Millisecond}) // the receive that is out hears of it sooner
+		for i := range 3 {
+			w.sendGroup("a", fmt.Sprintf("a %d", i))
+		}
+		var seen []string
+		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GiveBack}), func(_ context.Context, batch []*sluice.Message) error {
+			seen = append(seen, batch[0].Body)
+			if len(seen) <= 2 {
+				return sluice.RetryAfter(0, errors.New("not now"))
+			}
+			return nil
+		})
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		require.Equal(w, []string{"a 0", "a 0", "a 0", "a 1", "a 2"}, seen)
+		_, deliveries, _ := w.fifoCounts()
+		require.LessOrEqual(w, deliveries, 9, "three of each at most")
+	})
+}
+
 func TestNothingIsHandledBeforeAMessageThatIsGivenBackTwice(t *testing.T) {
 	tellBoth(t, func(w *world) {
 		w.groups()
 		w.sendGroup("a", "a 0")
-		w.server.Inject(sqstest.Fault{Op: opChange, Lag: time.Second, Times: 1})
+		w.server.Inject(sqstest.Fault{Op: opChange, Lag: time.Second, NoEffect: true, Times: 1})
 		var seen []string
 		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GiveBack}), func(_ context.Context, batch []*sluice.Message) error {
-			m := batch[0]
-			seen = append(seen, m.Body)
+			seen = append(seen, batch[0].Body)
 			if len(seen) > 1 {
 				return nil
 			}
-			w.sendGroup("a", "a 1") // it comes with the head, which is visible before that is known here
-			return sluice.RetryAfter(0, errors.New("not now"))
+			w.sendGroup("a", "a 1") // it comes with the head, which is visible too early
+			time.AfterFunc(500*time.Millisecond, func() { w.server.ExpireLease("orders.fifo", batch[0].ID) })
+			return sluice.RetryAfter(10*time.Second, errors.New("not now"))
 		})
 		time.Sleep(time.Minute)
 		require.NoError(w, stop())

@@ -371,6 +371,34 @@ func TestAMessageThatIsGivenBackIsGivenBackWhateverHappens(t *testing.T) {
 	}
 }
 
+func TestAMessageThatIsBackIsHandledAgainWhicheverAnswerIsFirst(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"at once": 0, "after a second": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			tellBoth(t, func(w *world) {
+				w.slow(8 * time.Millisecond)
+				w.server.Inject(sqstest.Fault{Op: opChange, Lag: delay + 20*time.Millisecond}) // the receive that is out hears of it sooner
+				w.send(0, 1)
+				c := w.consumer(sluice.Options{})
+				stop := w.run(c, w.handler(func(context.Context, []*sluice.Message) error {
+					if len(w.seen()) < 3 {
+						return sluice.RetryAfter(delay, errors.New("not now"))
+					}
+					return nil
+				}))
+				time.Sleep(time.Minute)
+				require.NoError(w, stop())
+				require.Equal(w, 3, w.handled())
+				require.Equal(w, 3, w.counts().Deliveries, "each receive is for a handler call")
+				require.Empty(w, w.left())
+				require.Zero(w, c.Stats().Duplicates)
+				require.EqualValues(w, 2, c.Stats().GivenBack)
+				w.agrees(c)
+				w.adds(c)
+			})
+		})
+	}
+}
+
 func TestADeadLetterIsSentAndThenDeleted(t *testing.T) {
 	tellBoth(t, func(w *world) {
 		dead := w.server.MustCreateQueue("dead", nil)

@@ -35,6 +35,7 @@ type Result[T any] struct {
 	Handle string        // the receipt handle that was used; a newer one may have come since
 	Change bool          // it was a change of visibility, to Delay
 	Delay  time.Duration // 0 unless Change
+	Sent   time.Time     // when that change was sent; zero: it was not
 	Err    error         // why it was Lost or Refused, if SQS said so
 }
 
@@ -213,7 +214,7 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 		return nil
 	}
 	for i, err := range s.Queue.Change(ctx, entries) {
-		r := Result[T]{Lease: sent[i].lease, Handle: entries[i].Handle, Err: err, Change: true, Delay: sent[i].delay}
+		r := Result[T]{Lease: sent[i].lease, Handle: entries[i].Handle, Err: err, Change: true, Delay: sent[i].delay, Sent: now}
 		if s.judge(&r, GivenBack) {
 			results = append(results, r)
 		} else {
