@@ -275,6 +275,7 @@ func (r *run) settle(ctx context.Context, c *call) {
 	if r.lines != nil {
 		c.halt(r.opts.DeadLetterQueueURL != "")
 	}
+	r.askDelays(c)
 	r.onWay.Add(-int64(len(c.batch)))
 	if r.lines == nil {
 		r.carryOut(ctx, c)
@@ -346,29 +347,42 @@ func (o *outcome) failed(buries bool) bool {
 	return o.err != nil && o.kind != discard && (o.kind != deadLetter || !buries)
 }
 
+// unhandled tells whether the message was not handled because one before it in its
+// group failed. errors.Is would ask the error, which is the user's code and may panic.
+func (o *outcome) unhandled() bool {
+	err := o.err
+	if d, ok := err.(*decided); ok { //nolint:errorlint // ours, and outermost
+		err = d.err
+	}
+	return err == errUnhandled //nolint:errorlint // ours, never wrapped otherwise
+}
+
 // refuse deals with a message that failed.
 func (r *run) refuse(ctx context.Context, c *call, h *held, o outcome, linger time.Duration) {
 	switch {
 	case h.lost.Load():
 		c.dropped = append(c.dropped, h)
 	case o.kind == deadLetter && r.opts.DeadLetterQueueURL != "":
-		r.settler.Bury(&h.lease, o.err, r.retryDelay(h, o))
+		r.settler.Bury(&h.lease, o.err, o.delay)
 	case o.kind == retry && errors.Is(context.Cause(ctx), ErrShutdown):
 		h.given = true
 		r.settler.GiveBack(0, 0, &h.lease) // it failed because it was interrupted
 	default:
-		r.settler.GiveBack(linger, r.retryDelay(h, o), &h.lease)
+		r.settler.GiveBack(linger, o.delay, &h.lease)
 	}
 }
 
-// retryDelay returns how long a message that failed stays hidden.
-func (r *run) retryDelay(h *held, o outcome) time.Duration {
-	if o.kind == retryAfter {
-		return o.delay
+// askDelays finds out how long the messages that failed stay hidden. That is the
+// user's code, which may block: the loop must not ask it.
+func (r *run) askDelays(c *call) {
+	for i := range c.outcomes {
+		o := &c.outcomes[i]
+		if o.err == nil || o.kind == retryAfter || o.kind == discard || o.unhandled() {
+			continue
+		}
+		o.delay = r.opts.VisibilityTimeout // stands if the user's function fails
+		_ = foreign(func() { o.delay = max(0, r.opts.RetryDelay(&c.batch[i].Message, o.err)) })
 	}
-	delay := r.opts.VisibilityTimeout // stands if the user's function fails
-	_ = foreign(func() { delay = max(0, r.opts.RetryDelay(&h.Message, o.err)) })
-	return delay
 }
 
 // linger returns how long deletes wait for others now.
@@ -393,7 +407,7 @@ func (r *run) told(c *call) {
 		switch {
 		case o.err == nil:
 			succeeded++
-		case !errors.Is(o.err, errUnhandled): // asks code of the user's, but read has asked it before
+		case !o.unhandled():
 			failed++
 		}
 	}
@@ -448,7 +462,7 @@ func (r *run) judge(c *call) {
 				break
 			}
 			if o.err != nil && o.kind == deadLetter {
-				r.settler.Bury(&h.lease, o.err, r.retryDelay(h, o))
+				r.settler.Bury(&h.lease, o.err, o.delay)
 				continue
 			}
 			h.done.Store(true)
@@ -461,26 +475,24 @@ func (r *run) judge(c *call) {
 // others came behind it and count as not handled.
 func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	head, now := hs[0], time.Now()
-	unhandled := o.err == errUnhandled //nolint:errorlint // ours, never wrapped
 	if r.over || (o.kind == retry && errors.Is(c.cause, ErrShutdown)) {
 		r.yield(head.GroupID, hs, 0)
 		return
 	}
-	if unhandled { // and what stands before it is being settled
+	if o.unhandled() { // and what stands before it is being settled
 		r.retake(head.GroupID, hs, time.Time{})
 		return
 	}
-	delay := r.retryDelay(head, o)
 	head.tries++
 	orElse(&head.failed, now)
 	switch {
 	case r.opts.OnGroupFailure == GoOn:
-		r.settler.GiveBack(0, delay, &head.lease)
+		r.settler.GiveBack(0, o.delay, &head.lease)
 		r.retake(head.GroupID, hs[1:], time.Time{})
-	case r.patient(c, head, now.Add(delay)):
-		r.retake(head.GroupID, hs, now.Add(delay))
+	case r.patient(c, head, now.Add(o.delay)):
+		r.retake(head.GroupID, hs, now.Add(o.delay))
 	default:
-		r.yield(head.GroupID, hs, delay)
+		r.yield(head.GroupID, hs, o.delay)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -232,11 +233,45 @@ func TestARetryDelayThatPanicsOrExitsLosesNoSlot(t *testing.T) {
 	}
 }
 
+func TestARetryDelayThatBlocksHoldsNoRunUp(t *testing.T) {
+	for _, fifo := range []bool{false, true} {
+		t.Run(fmt.Sprintf("fifo=%v", fifo), func(t *testing.T) {
+			tell(t, func(w *world) {
+				if fifo {
+					w.groups()
+					w.sendGroup("a", "a 0")
+				} else {
+					w.send(0, 1)
+				}
+				free := make(chan struct{})
+				delay := func(*sluice.Message, error) time.Duration {
+					<-free
+					return time.Second
+				}
+				c := w.consumer(sluice.Options{PollTime: time.Second, ShutdownTimeout: 5 * time.Second, RetryDelay: delay})
+				stop := w.run(c, fails(errBad))
+				time.Sleep(time.Second)
+				time.AfterFunc(time.Minute, func() { close(free) })
+				begin := time.Now()
+				require.ErrorIs(w, stop(), sluice.ErrShutdown, "the call is not over")
+				require.LessOrEqual(w, time.Since(begin), 8*time.Second)
+				time.Sleep(2 * time.Minute)
+			})
+		})
+	}
+}
+
 // A trap is an error whose methods go wrong.
 type trap struct{ bad func() }
 
 func (t *trap) Error() string { t.bad(); return "" }
 func (t *trap) Unwrap() error { t.bad(); return nil }
+
+// A picky error can only be asked whether it is one of its own kind.
+type picky struct{ code int }
+
+func (p *picky) Error() string        { return fmt.Sprint(p.code) }
+func (p *picky) Is(target error) bool { return target.(*picky).code == p.code } //nolint:errcheck,errorlint,forcetypeassert // the bug
 
 func TestAnErrorThatGoesWrongItselfIsAFailure(t *testing.T) {
 	var none *sluice.MessageError
@@ -245,6 +280,7 @@ func TestAnErrorThatGoesWrongItselfIsAFailure(t *testing.T) {
 		"one that is joined":        errors.Join(none, errBad),
 		"one that panics":           &trap{func() { panic("error") }},
 		"one that exits":            &trap{runtime.Goexit},
+		"one that is picky":         &picky{},
 		"one of a message":          sluice.Discard(&trap{func() { panic("error") }}),
 		"a dead letter that panics": sluice.DeadLetter(&trap{func() { panic("error") }}),
 	} {
