@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
@@ -197,4 +198,18 @@ func (e *events) calls(op string) (at []time.Time) {
 		}
 	}
 	return at
+}
+
+// attempts returns the ids under which receives of a FIFO queue were made.
+func (e *events) attempts() (ids []string) {
+	for _, event := range e.of(sqstest.CallStarted) {
+		if in, ok := event.Call.Input.(*sqs.ReceiveMessageInput); ok {
+			id := ""
+			if in.ReceiveRequestAttemptId != nil {
+				id = *in.ReceiveRequestAttemptId
+			}
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

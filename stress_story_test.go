@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -263,6 +261,7 @@ func (s *storm) rest(queue string, h sluice.Handler) {
 	s.silent()
 }
 
+// A goroutine that stayed would keep the bubble from ending, and fail the story.
 func TestStartsAndStopsFromManyGoroutinesLoseAndRepeatNothing(t *testing.T) {
 	for name, change := range map[string]func(*sluice.Options){
 		"events":  func(o *sluice.Options) { o.Concurrency = 5 },
@@ -270,7 +269,6 @@ func TestStartsAndStopsFromManyGoroutinesLoseAndRepeatNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tell(t, func(w *world) {
-				before := runtime.NumGoroutine()
 				w.slow(8 * time.Millisecond)
 				s := &storm{world: w}
 				h := sluice.Each(func(_ context.Context, m *sluice.Message) error {
@@ -316,8 +314,6 @@ func TestStartsAndStopsFromManyGoroutinesLoseAndRepeatNothing(t *testing.T) {
 					require.Equal(w, want, handlings[body], "handlings of %s", body)
 				}
 				w.agrees(s.all...)
-				synctest.Wait()
-				require.LessOrEqual(w, runtime.NumGoroutine(), before, "goroutines")
 				t.Logf("%d messages, %d starts of a running consumer, %d callbacks, %v", n, s.busy.Load(), s.calls.Load(), time.Since(w.began))
 			})
 		})
