@@ -71,8 +71,10 @@ type Options struct {
 	Concurrency int
 
 	// BytesInFlight bounds the messages held, in bytes of bodies and attributes:
-	// no receive goes out that could exceed it, judged by the largest of the
-	// latest messages. 0 means 64 MiB.
+	// no receive goes out that would exceed it if its messages were as large as
+	// the largest of the latest ones. Where bodies suddenly are larger, the
+	// receives that are out by then may bring more, 10 MiB each at most, and
+	// nothing is received until there is room again. 0 means 64 MiB.
 	BytesInFlight int
 
 	// Receivers is how many receives may be out at once, 1 to 1,000. One is while

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -447,6 +448,47 @@ func TestADeadLetterThatCannotBeSentStaysInItsQueue(t *testing.T) {
 		require.EqualValues(w, 3, c.Stats().GivenBack)
 		require.Zero(w, c.Stats().DeadLettered)
 	})
+}
+
+// A gravedigger cannot send dead letters, and hears so in the moment in which the
+// next receive brings messages.
+type gravedigger struct {
+	*sqstest.Server
+
+	brought atomic.Int64  // answers with messages
+	again   chan struct{} // closed by the second of them
+}
+
+func (g *gravedigger) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	out, err := g.Server.ReceiveMessage(ctx, in, opts...)
+	if err == nil && len(out.Messages) > 0 && g.brought.Add(1) == 2 {
+		close(g.again)
+	}
+	return out, err
+}
+
+func (g *gravedigger) SendMessage(ctx context.Context, _ *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+	select {
+	case <-g.again:
+	case <-ctx.Done():
+	}
+	return nil, sqstest.Unavailable()
+}
+
+func TestAMessageThatCouldNotBeBuriedIsNotDeleted(t *testing.T) {
+	for range 100 { // of two events at one instant, either may be the first
+		tell(t, func(w *world) {
+			dead := w.server.MustCreateQueue("dead", nil)
+			w.client = &gravedigger{Server: w.server, again: make(chan struct{})}
+			w.send(0, 1)
+			w.outage(sqstest.Unavailable(), opChange) // the lease ends, and the message is received once more
+			c := w.consumer(sluice.Options{VisibilityTimeout: 2 * time.Second, PollTime: time.Second, DeadLetterQueueURL: dead})
+			stop := w.run(c, w.handler(fails(sluice.DeadLetter(errBad))))
+			time.Sleep(2500 * time.Millisecond)
+			require.Len(w, w.left(), 1)
+			require.Error(w, stop())
+		})
+	}
 }
 
 func TestADeadLetterIsSentOnceMoreAfterAFailure(t *testing.T) {

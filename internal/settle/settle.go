@@ -123,9 +123,14 @@ func (s *Settler[T]) fly(call func()) {
 	s.Go(call)
 }
 
+// together is how long a change waits at least, unless [Settler.Flush] comes: the
+// messages of a batch that failed, or of a stop, are given back one after another.
+const together = time.Millisecond
+
 // GiveBack makes a message visible again after delay, cut to what SQS allows; 0: at
 // once. It waits up to linger for others to share a call.
 func (s *Settler[T]) GiveBack(linger, delay time.Duration, leases ...*lease.Lease[T]) {
+	linger = max(linger, together)
 	for _, l := range leases {
 		s.Keeper.Retire(l, func() { s.changes.Add(linger, &change[T]{l, delay}) })
 	}
@@ -263,7 +268,8 @@ func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (aga
 		case err == nil:
 			s.Delete(0, b.lease)
 		case s.Keeper.Left(b.lease, time.Now()) <= 0:
-			s.done([]Result[T]{{Lease: b.lease, End: Lost, Handle: s.Keeper.Handle(b.lease), Err: err}})
+			// As a change: if it was received once more, nobody has said that it may be deleted.
+			s.done([]Result[T]{{Lease: b.lease, End: Lost, Handle: s.Keeper.Handle(b.lease), Change: true, Delay: b.delay, Err: err}})
 		case queue.ClassifyRequest(err) == queue.Lasting:
 			s.Unburied(b.lease.Of, err)
 			s.GiveBack(0, b.delay, b.lease)

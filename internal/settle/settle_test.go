@@ -141,6 +141,7 @@ func TestAnErrorThatLastsIsRefused(t *testing.T) {
 func TestADelayIsKeptAndItsLeaseIsNot(t *testing.T) {
 	at(t, 3, func(d *desk) {
 		d.GiveBack(0, 5*time.Minute, d.leases...)
+		time.Sleep(time.Millisecond) // others may come
 		synctest.Wait()
 		d.all(3, settle.GivenBack)
 		for _, m := range d.server.Messages(d.url) {
@@ -152,6 +153,7 @@ func TestADelayIsKeptAndItsLeaseIsNot(t *testing.T) {
 func TestADelayIsCutToWhatTheQueueAllows(t *testing.T) {
 	at(t, 1, func(d *desk) {
 		d.GiveBack(0, 100*time.Hour, d.leases...)
+		time.Sleep(time.Millisecond) // others may come
 		synctest.Wait()
 		d.all(1, settle.GivenBack)
 		require.Zero(d, d.server.Stats().Calls[queue.OpChange].Failed)
