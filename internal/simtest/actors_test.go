@@ -54,14 +54,22 @@ type life struct {
 	stop     context.CancelFunc
 	ended    chan struct{} // closed when Run has returned
 	err      error         // of Run; read after ended
-	hooks    int           // calls of the hook Call; owned by the goroutine of the hooks
+	told     told          // to its hooks
+}
+
+// told is what hooks were told. It is owned by their goroutine until the run ends.
+type told struct {
+	hooks             int // calls of any
+	calls, errors     map[string]int64
+	batches           map[sluice.Reason]int64
+	failed, lostLease int64
 }
 
 // lifeStats are what a Consumer says of itself at its end.
 type lifeStats struct {
 	inc   int
 	stats sluice.Stats
-	clean bool // it ended by a stop or by itself, not by a crash
+	told  *told // nil: its hooks are bad
 }
 
 // process is the actor of one process: it starts a life, lets the plan happen to
@@ -164,7 +172,7 @@ func (w *world) start(lives *sync.WaitGroup) *life {
 
 func (l *life) run(ctx context.Context) {
 	defer close(l.ended)
-	l.err = l.consumer.Run(ctx, l.handler())
+	l.err = l.whole(ctx)
 	l.stop()
 	if l.wire.dead.Load() {
 		return
@@ -176,7 +184,25 @@ func (l *life) run(ctx context.Context) {
 	stats := l.consumer.Stats()
 	l.world.mu.Lock()
 	defer l.world.mu.Unlock()
-	l.stats = append(l.stats, lifeStats{l.inc, stats, true})
+	st := lifeStats{inc: l.inc, stats: stats}
+	if l.odds[badHooks] == 0 {
+		st.told = &l.told
+	}
+	l.stats = append(l.stats, st)
+}
+
+// whole is the run of a life, in the mode of its world.
+func (l *life) whole(ctx context.Context) error {
+	if l.mode == timed { // as if it had been stopped then
+		timer := time.AfterFunc(l.options.MaxDuration, func() {
+			l.write(event{kind: stopAsked, inc: l.inc, note: "its time is over"})
+		})
+		defer timer.Stop()
+	}
+	if l.mode == drains {
+		return l.consumer.Drain(ctx, l.handler())
+	}
+	return l.consumer.Run(ctx, l.handler())
 }
 
 // settings are the plan's options with this life's logger, hooks and jitter.
@@ -186,9 +212,7 @@ func (l *life) settings() sluice.Options {
 	if l.deadDrop {
 		o.DeadLetterQueueURL = l.grave
 	}
-	if l.odds[badHooks] > 0 {
-		o.Hooks = sluice.Hooks{Call: func(sluice.CallEvent) { l.hook() }, Batch: func(sluice.BatchEvent) { l.hook() }}
-	}
+	o.Hooks = l.hooks()
 	setRand(&o, l.jitter())
 	return o
 }
@@ -220,13 +244,35 @@ func (l *life) jitter() func() float64 {
 	}
 }
 
+// hooks count what they are told; where hooks are bad they do worse.
+func (l *life) hooks() sluice.Hooks {
+	if l.odds[badHooks] > 0 {
+		return sluice.Hooks{Call: func(sluice.CallEvent) { l.hook() }, Batch: func(sluice.BatchEvent) { l.hook() }}
+	}
+	t := &l.told
+	t.calls, t.errors, t.batches = map[string]int64{}, map[string]int64{}, map[sluice.Reason]int64{}
+	return sluice.Hooks{
+		Call: func(e sluice.CallEvent) {
+			t.calls[e.Op]++
+			if e.Err != nil {
+				t.errors[e.Op]++
+			}
+		},
+		Batch: func(e sluice.BatchEvent) {
+			t.batches[e.Why]++
+			t.failed += int64(e.Failed)
+		},
+		LeaseLost: func(sluice.LeaseEvent) { t.lostLease++ },
+	}
+}
+
 // hook is what the hooks of a world with bad hooks do.
 func (l *life) hook() {
-	l.hooks++
+	l.told.hooks++
 	if l.healed() || l.wire.dead.Load() {
 		return
 	}
-	d := l.dice.named("hook").of(uint64(l.inc), uint64(l.hooks))
+	d := l.dice.named("hook").of(uint64(l.inc), uint64(l.told.hooks))
 	if !d.under(l.odds[badHooks]) {
 		return
 	}

@@ -89,14 +89,15 @@ func (s *studied) failuresWait(inc int, l *lived) {
 // receivesGoOn checks that a life with a free slot always has a receive that ends.
 func (s *studied) receivesGoOn(inc int, l *lived) {
 	longest := s.options.PollTime + 30*time.Second + maxHold
-	last, calls, on := l.from, 0, false
+	last, calls, on, received := l.from, 0, false, 0
 	undeleted := map[string]bool{}
 	for _, e := range append(l.events, event{kind: batchEnded, at: l.until(s)}) {
 		if l.stopAt > 0 && e.at > l.stopAt || l.to > 0 && e.at > l.to {
 			return
 		}
 		// Who cannot delete what is handled does not receive more of it.
-		idle := calls < s.options.Concurrency && !on && len(undeleted) <= 10*s.options.Receivers
+		idle := calls < s.options.Concurrency && !on && len(undeleted) <= 10*s.options.Receivers &&
+			(s.mode != counted || received < s.options.MaxMessages)
 		if idle && e.at-last > longest {
 			s.breachf(e.at, "", "life %d has not received since %v", inc, last)
 			return
@@ -115,6 +116,7 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 			}
 		case e.kind == answered && e.op == opReceive:
 			last = e.at
+			received += len(e.got)
 		case e.kind == ended && e.verdict != failure:
 			undeleted[e.message] = true
 		case e.kind == answered && e.op == opDelete:
@@ -140,10 +142,13 @@ func (l *lived) until(s *studied) time.Duration {
 	return s.end
 }
 
+// stopped tells whether a life's stop was asked for before it ended.
+func (l *lived) stopped() bool { return l.stopAt > 0 && (l.to == 0 || l.stopAt <= l.to) }
+
 // runsGoOn checks that a run ends only when it is asked to, or when SQS refuses for good.
 func (s *studied) runsGoOn(inc int, l *lived) {
-	if l.crashed || l.to == 0 || l.stopAt > 0 {
-		return
+	if l.crashed || l.to == 0 || l.stopped() || (l.err == nil && (s.mode == drains || s.mode == counted)) {
+		return // the last two are I14's
 	}
 	for _, e := range l.events {
 		if e.kind == answered && e.err != nil && lasting(e.err) {
@@ -171,7 +176,7 @@ func stopsEnd(s *studied) {
 			s.breachf(s.end, "", "life %d never ends", inc)
 			continue
 		}
-		if took := l.to - l.stopAt; l.stopAt > 0 && took > s.options.ShutdownTimeout+limitOfStop+10*time.Millisecond {
+		if took := l.to - l.stopAt; l.stopped() && took > s.options.ShutdownTimeout+limitOfStop+10*time.Millisecond {
 			s.breachf(l.to, "", "life %d ends %v after its stop, want at most %v", inc, took, s.options.ShutdownTimeout+limitOfStop)
 		}
 		for _, e := range l.events {
@@ -186,7 +191,7 @@ func stopsEnd(s *studied) {
 // nothingLeft checks what a life that ended by a stop leaves behind when SQS was
 // healthy all the time from its stop on.
 func (s *studied) nothingLeft(inc int, l *lived) {
-	if l.stopAt == 0 || s.meets(s.events, l.stopAt-time.Minute, l.to) {
+	if !l.stopped() || s.meets(s.events, l.stopAt-time.Minute, l.to) {
 		return
 	}
 	type fate struct {
@@ -353,67 +358,5 @@ func (s *studied) noHurry(inc int, l *lived) {
 				}
 			}
 		}
-	}
-}
-
-// countsAgree is I12: received = succeeded + failed + released + lost + held, and
-// what a Consumer says of itself equals what its client and its handlers have seen.
-func countsAgree(s *studied) {
-	for _, st := range s.stats {
-		l := s.lives[st.inc]
-		var received, good, bad int64
-		calls := map[string]int64{}
-		stuck := 0
-		for _, e := range l.events {
-			if e.at > l.to {
-				break
-			}
-			switch e.kind {
-			case called:
-				calls[e.op]++
-			case answered:
-				received += int64(len(e.got))
-			case batchBegan:
-				stuck++
-			case batchEnded:
-				stuck--
-			case ended:
-				if e.verdict == success && !s.void[handling{e.call, e.message}] {
-					good++
-				} else if e.verdict == failure {
-					bad++
-				}
-			}
-		}
-		s.agree(l.to, st, "messages received", st.stats.Received, received)
-		for op, n := range calls {
-			s.agree(l.to, st, "calls of "+op, st.stats.Calls[op], n)
-		}
-		if s.form == wholeBatch && stuck == 0 && !s.fifo {
-			s.agree(l.to, st, "messages succeeded", st.stats.Succeeded, good)
-			s.agree(l.to, st, "handled messages", st.stats.Succeeded+st.stats.Failed, s.handledBy(l))
-		}
-		if s.calm {
-			s.agree(l.to, st, "leases lost", st.stats.LeasesLost, 0)
-			s.agree(l.to, st, "messages unsettled", st.stats.Unsettled, 0)
-		}
-		if l.err == nil && st.stats.InFlight != 0 && stuck == 0 {
-			s.agree(l.to, st, "messages in flight", int64(st.stats.InFlight), 0)
-		}
-	}
-}
-
-func (*studied) handledBy(l *lived) (n int64) {
-	for _, e := range l.events {
-		if e.kind == ended && e.at <= l.to {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *studied) agree(at time.Duration, st lifeStats, what string, says, want int64) {
-	if says != want {
-		s.breachf(at, "", "life %d says %d %s, there were %d", st.inc, says, what, want)
 	}
 }

@@ -34,6 +34,7 @@ func check(w *world) (broken []breach) {
 		{"I11", calmWorldsReceiveOnce},
 		{"I12", countsAgree},
 		{"I13", secretsStaySecret},
+		{"I14", runsEndByThemselves},
 	}
 	for _, i := range invariants {
 		s.invariant = i.name
@@ -161,7 +162,7 @@ func (l *lived) note(e event) {
 		if l.stopAt == 0 {
 			l.stopAt = e.at
 		}
-	case began, ended, batchBegan, batchEnded, wentAway:
+	case began, ended, batchBegan, batchEnded, wentAway, panicked:
 		l.batches[e.call] = append(l.batches[e.call], e)
 	case cancelled:
 		l.deathOfContext[e.call] = e.at

@@ -264,11 +264,12 @@ func (l *life) perform(ctx context.Context, a act) error {
 	if err := l.spend(ctx, a); err != nil {
 		return err
 	}
+	call, _ := ctx.Value(callKey{}).(int)
 	switch a.what {
 	case panics:
+		l.write(event{kind: panicked, inc: l.inc, call: call})
 		panic("the handler panics on purpose")
 	case goesAway:
-		call, _ := ctx.Value(callKey{}).(int)
 		l.write(event{kind: wentAway, inc: l.inc, call: call})
 		runtime.Goexit()
 	case hangs:

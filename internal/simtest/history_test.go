@@ -27,6 +27,7 @@ const (
 	began      kind = "handler begins" // for one message
 	ended      kind = "handler ends"
 	wentAway   kind = "handler ends its goroutine"
+	panicked   kind = "handler panics"
 	cancelled  kind = "handler's context ends"
 	waited     kind = "a method waited"
 	runBegan   kind = "run begins"

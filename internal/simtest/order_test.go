@@ -111,7 +111,7 @@ func (*groupOrder) unsettled(inc int, m *member) bool {
 // headsAreKept checks that a message which failed is tried again in place where
 // that was asked for: with it those behind it would be received again.
 func (s *studied) headsAreKept(inc int, l *lived) {
-	if s.options.OnGroupFailure != sluice.RetryInPlace || s.options.RetryDelay == nil || s.options.InPlaceTries < 2 {
+	if s.options.OnGroupFailure != sluice.RetryInPlace || s.options.RetryDelay == nil || s.options.InPlaceTries < 2 || s.mode == drains || s.mode == counted {
 		return
 	}
 	delay := s.options.RetryDelay(nil, nil)

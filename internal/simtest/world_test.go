@@ -38,6 +38,7 @@ type plan struct {
 	bursts    int // the messages come in so many
 	active    time.Duration
 	options   sluice.Options
+	mode      mode
 	form      form
 	mood      mood
 	redrive   int // maxReceiveCount; 0: no dead-letter queue
@@ -82,8 +83,37 @@ func planFor(seed uint64) *plan {
 		p.deadDrop = r.Float64() < 0.3
 		p.temper(r)
 	}
+	p.runs()
 	p.live(r)
 	return p
+}
+
+// A mode is how a run is to end, besides by being stopped.
+type mode string
+
+const (
+	endless mode = "endless"
+	drains  mode = "drain"    // by Drain, when the queue is empty
+	counted mode = "messages" // after MaxMessages
+	timed   mode = "duration" // after MaxDuration
+)
+
+// runs draws the mode. Most worlds are endless; and all that last for hours, where
+// a supervisor would start thousands of runs.
+func (p *plan) runs() {
+	p.mode = endless
+	r := die(p.seed).named("mode").rand()
+	if p.mood.hours {
+		return
+	}
+	switch x := r.Float64(); {
+	case x < 0.12:
+		p.mode = drains
+	case x < 0.2:
+		p.mode, p.options.MaxMessages = counted, 1+r.IntN(60)
+	case x < 0.28:
+		p.mode, p.options.MaxDuration = timed, span(r, 5*time.Second, 2*time.Minute)
+	}
 }
 
 func optionsFor(r *rand.Rand, p *plan) sluice.Options {

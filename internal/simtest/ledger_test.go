@@ -1,0 +1,145 @@
+package simtest
+
+import "time"
+
+// A ledger is what a life holds, as far as one can tell from outside: from each
+// message's receive to the confirmed call that settled it. Where a lease may have
+// ended first, or SQS refused a call, the library may know more than its client
+// shows; then the ledger is not sure of the message, and those who ask look away.
+type ledger struct {
+	*studied
+	life  *lived
+	hand  map[string]*entered
+	asked map[int]event  // requests, by call
+	gives map[int][]bool // for calls that change visibilities: which entries give back
+
+	received, duplicates int64
+	deleted, givenBack   int64
+	unsure               bool // of some message, now or before
+}
+
+// entered is a message in a ledger.
+type entered struct {
+	handle string        // the newest
+	until  time.Duration // end of the lease
+	call   int           // that handles it; 0: none
+	done   bool          // a handler call has ended with it
+	failed bool          // and it failed there
+}
+
+func (s *studied) ledgerOf(l *lived) *ledger {
+	return &ledger{studied: s, life: l, hand: map[string]*entered{}, asked: map[int]event{}, gives: map[int][]bool{}, unsure: s.mood.hours}
+}
+
+// see enters an event of the life.
+func (k *ledger) see(e event) {
+	switch e.kind {
+	case called:
+		k.asked[e.call] = e
+		k.request(e)
+	case answered:
+		k.expire(e.at)
+		k.receive(k.asked[e.call], e)
+		k.answer(k.asked[e.call], e)
+	case cancelled:
+		k.unsure = true // a lease is lost, or let go, or the run is over
+	case batchBegan:
+		for _, h := range e.handles {
+			if m := k.hand[k.of[h]]; m != nil {
+				m.call, m.done, m.failed = e.call, false, false
+			}
+		}
+	case batchEnded:
+		k.ended(e.call)
+	}
+}
+
+// ended notes how the messages of a handler call have fared.
+func (k *ledger) ended(call int) {
+	good := map[string]bool{}
+	for _, e := range k.life.batches[call] {
+		if e.kind == ended {
+			good[e.message] = e.verdict != failure && !k.void[handling{call, e.message}]
+		}
+	}
+	for id, m := range k.hand {
+		if m.call == call {
+			m.call, m.done, m.failed = 0, true, !good[id]
+		}
+	}
+}
+
+// expire notes that leases may have ended.
+func (k *ledger) expire(now time.Duration) {
+	for _, m := range k.hand {
+		k.unsure = k.unsure || m.until <= now
+	}
+}
+
+func (k *ledger) receive(req, e event) {
+	k.received += int64(len(e.got))
+	for _, r := range e.got {
+		if m := k.hand[r.message]; m != nil {
+			k.duplicates++
+			m.handle, m.until = r.handle, req.at+req.asked
+			continue
+		}
+		k.hand[r.message] = &entered{handle: r.handle, until: req.at + req.asked}
+	}
+}
+
+// request decides which entries of a change give their messages back, by what is
+// known when it is sent: renewals ask for the visibility timeout, and of a message
+// that has failed on a standard queue nothing is renewed.
+func (k *ledger) request(e event) {
+	if e.op != opChange {
+		return
+	}
+	gives := make([]bool, len(e.handles))
+	for i, h := range e.handles {
+		m := k.hand[k.of[h]]
+		switch {
+		case e.timeouts[i] != k.options.VisibilityTimeout:
+			gives[i] = true
+		case m == nil || !m.done || !m.failed:
+		case !k.fifo && !k.deadDrop:
+			gives[i] = true
+		default:
+			k.unsure = true // it may be either
+		}
+	}
+	k.gives[e.call] = gives
+}
+
+func (k *ledger) answer(req, e event) {
+	for i, h := range e.handles {
+		m := k.hand[k.of[h]]
+		switch {
+		case m == nil:
+		case !e.ok[i]:
+			k.unsure = k.unsure || e.err == nil || lasting(e.err)
+		case m.handle != h: // it was received once more: settled anew, with its newer receipt
+		case e.op == opDelete:
+			k.deleted++
+			delete(k.hand, k.of[h])
+		case k.gives[e.call][i]:
+			k.givenBack++
+			delete(k.hand, k.of[h])
+		default:
+			m.until = req.at + e.timeouts[i]
+		}
+	}
+}
+
+// audit sees a whole life and returns its ledger.
+func (s *studied) audit(l *lived) *ledger {
+	k := s.ledgerOf(l)
+	for _, e := range l.events {
+		if e.at > l.until(s) {
+			break
+		}
+		k.see(e)
+	}
+	k.expire(l.until(s))
+	return k
+}
