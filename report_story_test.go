@@ -1,0 +1,195 @@
+package sluice_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/smithy-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/sqstest"
+)
+
+// lines is a log that a story reads once the run is over.
+func lines(out *bytes.Buffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func TestBatchesAreCountedByTheReasonTheyWereHandedOverFor(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		c := w.consumer(sluice.Options{BatchSize: 10, BatchBytes: 2000, WaitTime: 5 * time.Second, PollTime: time.Second})
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(500 * time.Millisecond)
+		w.send(0, 20)
+		time.Sleep(10 * time.Second)
+		require.Equal(w, map[sluice.Reason]int64{sluice.Full: 2, sluice.Bytes: 0, sluice.WaitOver: 0, sluice.Drained: 0, sluice.Stopping: 0}, c.Stats().Batches)
+		w.send(20, 3)
+		time.Sleep(10 * time.Second)
+		require.EqualValues(w, 1, c.Stats().Batches[sluice.WaitOver])
+		w.server.Send(w.url, strings.Repeat("a", 900), strings.Repeat("b", 900), strings.Repeat("c", 900))
+		time.Sleep(10 * time.Second)
+		require.EqualValues(w, 1, c.Stats().Batches[sluice.Bytes])
+		require.EqualValues(w, 2, c.Stats().Batches[sluice.WaitOver], "the third of them")
+		w.send(23, 1)
+		time.Sleep(time.Second)
+		require.NoError(w, stop())
+		require.EqualValues(w, 1, c.Stats().Batches[sluice.Stopping])
+		w.send(24, 1)
+		require.NoError(w, c.Drain(w.Context(), w.handler(nil)))
+		require.EqualValues(w, 1, c.Stats().Batches[sluice.Drained])
+		w.agrees(c)
+	})
+}
+
+func TestExpiredCredentialsAreSeenAndTheRunGoesOnWhenTheyAreRenewed(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		var states []sluice.Health
+		c := w.consumer(sluice.Options{Hooks: sluice.Hooks{Health: func(h sluice.Health) { states = append(states, h) }}})
+		w.send(0, 10)
+		end := w.outage(sqstest.ExpiredToken())
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(20 * time.Minute)
+		health := c.Health()
+		require.Equal(w, sluice.StateBackingOff, health.State)
+		require.LessOrEqual(w, health.Since.Sub(w.began), 10*time.Second)
+		var coded smithy.APIError
+		require.ErrorAs(w, health.Err, &coded)
+		require.Equal(w, "ExpiredToken", coded.ErrorCode())
+		end()
+		time.Sleep(time.Minute)
+		require.Equal(w, 10, w.handled())
+		require.NoError(w, c.Health().Err)
+		require.NoError(w, stop())
+		require.Len(w, states, 5, "receiving, backing off, receiving, stopping, stopped")
+		require.Equal(w, sluice.StateBackingOff, states[1].State)
+		require.Error(w, states[1].Err)
+		require.Contains(w, []sluice.State{sluice.StateReceiving, sluice.StateWaiting}, states[2].State)
+		require.NoError(w, states[2].Err)
+		w.eachOnce(10)
+	})
+}
+
+func TestAnOutageIsOneWarningAndItsEndNoMore(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		var out bytes.Buffer
+		c := w.consumer(sluice.Options{Logger: lines(&out)})
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(time.Minute)
+		for range 3 {
+			end := w.outage(sqstest.Unavailable())
+			time.Sleep(time.Hour)
+			end()
+			time.Sleep(5 * time.Minute)
+		}
+		require.NoError(w, stop())
+		require.Equal(w, 3, strings.Count(out.String(), "level=WARN"), out.String())
+		require.Equal(w, 3, strings.Count(out.String(), `level=WARN msg="receiving fails"`), out.String())
+		require.Zero(w, strings.Count(out.String(), "level=ERROR"))
+		require.Zero(w, strings.Count(out.String(), "level=INFO"))
+	})
+}
+
+func TestASingleReceiveThatFailsIsNoNews(t *testing.T) {
+	tell(t, func(w *world) {
+		var out bytes.Buffer
+		w.server.Inject(sqstest.Fault{Op: opReceive, Err: sqstest.Reset(), Match: func(c sqstest.Call) bool { return c.N%3 == 0 }})
+		c := w.consumer(sluice.Options{Logger: lines(&out)})
+		stop := w.run(c, w.handler(nil))
+		for i := range 100 {
+			w.send(i, 1)
+			time.Sleep(7 * time.Second)
+		}
+		require.NoError(w, stop())
+		require.Empty(w, out.String())
+		require.NotZero(w, c.Stats().Errors[opReceive])
+		w.eachOnce(100)
+	})
+}
+
+func TestARunThatEndsByItselfSaysWhyOnce(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		var out bytes.Buffer
+		c := w.consumer(sluice.Options{Logger: lines(&out), Receivers: 8})
+		w.outage(sqstest.AccessDenied())
+		err := c.Run(w.Context(), w.handler(nil))
+		require.ErrorContains(w, err, "sluice: receiving from "+w.url)
+		require.Equal(w, 1, strings.Count(err.Error(), "sluice:"))
+		var coded smithy.APIError
+		require.ErrorAs(w, err, &coded)
+		require.Equal(w, 1, strings.Count(out.String(), "level=ERROR"), out.String())
+		require.Contains(w, out.String(), w.url)
+	})
+}
+
+func TestTheDefaultsFitTheThirtySecondsThatKubernetesGives(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		free := make(chan struct{})
+		defer close(free)
+		w.send(0, 30)
+		w.server.Inject(sqstest.Fault{Op: opReceive, Wait: time.Hour, Skip: 3}) // the last one hangs
+		c := w.consumer(sluice.Options{})
+		stop := w.run(c, w.handler(func(ctx context.Context, batch []*sluice.Message) error {
+			if batch[0].Body == "3" {
+				<-free
+			}
+			return heeds(time.Hour)(ctx, batch)
+		}))
+		time.Sleep(30 * time.Second)
+		w.outage(sqstest.Unavailable(), opDelete, opChange)
+		at := time.Now()
+		require.ErrorIs(w, stop(), sluice.ErrShutdown)
+		require.LessOrEqual(w, time.Since(at), 29*time.Second, "before the process is killed")
+		w.silent()
+	})
+}
+
+func TestTheBackOffBeginsAnewAfterASuccess(t *testing.T) {
+	tell(t, func(w *world) {
+		end := w.outage(sqstest.Unavailable(), opReceive)
+		e := w.watch()
+		stop := w.run(w.consumer(sluice.Options{PollTime: 20 * time.Second}), w.handler(nil))
+		time.Sleep(time.Hour)
+		end()
+		time.Sleep(time.Minute)
+		w.server.Inject(sqstest.Fault{Op: opReceive, Err: sqstest.Unavailable(), Times: 1})
+		before := len(e.calls(opReceive))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		at := e.calls(opReceive)[before:]
+		require.Greater(w, len(at), 2)
+		require.Less(w, at[1].Sub(at[0]), 100*time.Millisecond, "the one that failed, and the next")
+		require.NoError(w, stop())
+	})
+}
+
+func TestTheBackOffIsFullyJittered(t *testing.T) {
+	tell(t, func(w *world) {
+		w.outage(sqstest.Unavailable(), opReceive)
+		e := w.watch()
+		c := w.consumer(sluice.Options{})
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(3 * time.Hour)
+		at := e.calls(opReceive)
+		require.NoError(w, stop())
+		var short, long int // of the waits that may be up to 30 s
+		gaps := at[20:]
+		for i := range gaps[1:] {
+			gap := gaps[i+1].Sub(gaps[i])
+			require.LessOrEqual(w, gap, 30*time.Second)
+			if gap < 10*time.Second {
+				short++
+			}
+			if gap > 20*time.Second {
+				long++
+			}
+		}
+		require.Greater(w, short, len(gaps)/5, "a third of them: a thousand consumers do not come back at once")
+		require.Greater(w, long, len(gaps)/5)
+	})
+}
