@@ -417,6 +417,7 @@ type run struct {
 	handlers *crew.Crew                                        // for handler calls
 	callers  *crew.Crew                                        // for calls to SQS
 	helpers  sync.WaitGroup                                    // for what runs all the time
+	tellers  sync.WaitGroup                                    // for hooks, which are told of all the others do
 
 	// Owned by the loop.
 	pace      *pace.Pace
@@ -506,15 +507,16 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 // whole is a run from its beginning to its end.
 func (r *run) whole(ctx context.Context) error {
 	keeping, release := context.WithCancel(context.WithoutCancel(ctx))
+	telling, hush := context.WithCancel(context.WithoutCancel(ctx))
 	r.helpers.Go(func() { r.keeper.Run(keeping) })
-	r.helpers.Go(func() { r.aside.Run(keeping) })
+	r.tellers.Go(func() { r.aside.Run(telling) })
 	r.loop(ctx)
 	r.interrupt()
 	left := r.leave()
 	err := r.result(left)
 	r.rest()
 	release() // the leases last until nothing more can be settled
-	r.wait()
+	r.wait(hush)
 	r.timer.Stop()
 	return err
 }
@@ -589,6 +591,7 @@ func (r *run) stop() {
 func (r *run) close() {
 	r.closing = true
 	r.ending.Store(true)
+	r.settler.Flush() // what lingers would hold the stop up
 	if r.lines == nil {
 		return
 	}
@@ -683,8 +686,10 @@ func (r *run) leave() int {
 }
 
 // wait waits for all goroutines of the run, except for handlers that ignore the
-// end of their context, and hooks that block.
-func (r *run) wait() {
+// end of their context, and hooks that block. hush ends the telling of hooks, when
+// nobody else is left who has anything to tell.
+func (r *run) wait(hush func()) {
+	defer hush()
 	r.callers.Close()
 	r.handlers.Close()
 	gone := make(chan struct{})
@@ -695,6 +700,8 @@ func (r *run) wait() {
 		if r.running.n == 0 {
 			r.handlers.Wait()
 		}
+		hush()
+		r.tellers.Wait()
 	}()
 	patience := time.NewTimer(r.patience())
 	defer patience.Stop()
@@ -944,8 +951,8 @@ func (r *run) adopt(known, newer *held, a *answer) {
 		r.c.tally.Duplicates.Add(1)
 	}
 	known.handle, known.sent, known.newer = newer.handle, a.sent, newer
-	known.lost.Store(false)
 	r.keeper.Adopt(&known.lease, newer.handle, a.sent, a.arrived)
+	known.lost.Store(false) // after that: lost looks whether there is a lease
 }
 
 // dispatch hands batches over to free slots.
@@ -1065,6 +1072,9 @@ func (r *run) ended(h *held, res settle.Result[*held]) {
 
 // conclude lets go of a message.
 func (r *run) conclude(h *held, end settle.End) {
+	if end == settle.Lost {
+		r.keeper.Remove(&h.lease) // it may have been received once more since it was marked as lost
+	}
 	delete(r.hand, h.ID)
 	r.bytes -= h.bytes
 	r.c.tally.Duplicates.Add(int64(h.twice))
@@ -1118,8 +1128,12 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 	r.log(slog.LevelWarn, "leases lost", "queue", r.c.url, "messages", len(leases), "first", leases[0].Of.ID, "cause", cause)
 	for _, l := range leases {
 		h := l.Of
+		if r.keeper.Left(l, time.Now()) > 0 { // it was received once more since, perhaps just when lost looked
+			h.lost.Store(false)
+			continue
+		}
 		if !h.lost.Load() || h.done.Load() {
-			continue // it was received once more since; or it may be our own delete that has overtaken the renewal
+			continue // it may be our own delete that has overtaken the renewal
 		}
 		r.c.tally.Lost.Add(1)
 		if hook := r.opts.Hooks.LeaseLost; hook != nil {

@@ -479,6 +479,23 @@ func TestADeleteMadeOnceMoreHasTheWholeLeaseForItsTries(t *testing.T) {
 	})
 }
 
+func TestAMessageReceivedOnceMoreAsItsLeaseEndsIsNotForgotten(t *testing.T) {
+	for range 50 { // the loss and the receive are at one instant: either may be the first
+		tell(t, func(w *world) {
+			w.send(0, 50)
+			end := w.outage(sqstest.Unavailable(), opChange)
+			c := w.consumer(sluice.Options{VisibilityTimeout: 3 * time.Second, PollTime: 2 * time.Second, BatchSize: 100, WaitTime: 10 * time.Second})
+			stop := w.run(c, w.handler(nil))
+			time.Sleep(3100 * time.Millisecond)
+			end()
+			time.Sleep(time.Minute)
+			require.Empty(w, w.left())
+			require.NoError(w, stop())
+			w.adds(c)
+		})
+	}
+}
+
 func TestAMessageRedeliveredAfterItsDeleteIsHandledAgain(t *testing.T) {
 	tell(t, func(w *world) {
 		w.server.Inject(sqstest.Fault{Op: opDelete, Again: true, Times: 1})

@@ -400,6 +400,26 @@ func TestAMessageThatIsBackIsHandledAgainWhicheverAnswerIsFirst(t *testing.T) {
 	}
 }
 
+func TestALingerDoesNotOutliveTheLeaseOfWhatIsGivenBack(t *testing.T) {
+	tell(t, func(w *world) {
+		w.slow(8 * time.Millisecond)
+		w.send(0, 1)
+		c := w.consumer(sluice.Options{VisibilityTimeout: 10 * time.Second, DeleteLinger: 10 * time.Second})
+		stop := w.run(c, w.handler(func(context.Context, []*sluice.Message) error {
+			if len(w.seen()) > 1 {
+				return nil
+			}
+			return sluice.RetryAfter(time.Hour, errBad)
+		}))
+		time.Sleep(2 * time.Hour)
+		require.NoError(w, stop())
+		at := w.times("0")
+		require.Len(w, at, 2)
+		require.InDelta(w, time.Hour, at[1], float64(time.Minute))
+		require.Equal(w, 2, w.counts().Deliveries)
+	})
+}
+
 func TestADeadLetterIsSentAndThenDeleted(t *testing.T) {
 	tellBoth(t, func(w *world) {
 		dead := w.server.MustCreateQueue("dead", nil)

@@ -257,6 +257,18 @@ func TestMessagesThatCannotBeSettledDuringAStopAreReported(t *testing.T) {
 	}
 }
 
+func TestAStopDoesNotWaitForTheLingerOfDeletes(t *testing.T) {
+	tell(t, func(w *world) {
+		w.send(0, 1)
+		stop := w.run(w.consumer(sluice.Options{PollTime: time.Second, DeleteLinger: 10 * time.Second}), w.handler(nil))
+		time.Sleep(1500 * time.Millisecond)
+		begin := time.Now()
+		require.NoError(w, stop())
+		require.LessOrEqual(w, time.Since(begin), time.Second)
+		w.eachOnce(1)
+	})
+}
+
 func TestStopMayBeCalledFromAHandlerAndMoreThanOnce(t *testing.T) {
 	tellBoth(t, func(w *world) {
 		w.send(0, 25)

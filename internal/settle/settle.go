@@ -128,11 +128,14 @@ func (s *Settler[T]) fly(call func()) {
 const together = time.Millisecond
 
 // GiveBack makes a message visible again after delay, cut to what SQS allows; 0: at
-// once. It waits up to linger for others to share a call.
+// once. It waits up to linger for others to share a call, less when its lease, which
+// is renewed no more, is near its end.
 func (s *Settler[T]) GiveBack(linger, delay time.Duration, leases ...*lease.Lease[T]) {
-	linger = max(linger, together)
 	for _, l := range leases {
-		s.Keeper.Retire(l, func() { s.changes.Add(linger, &change[T]{l, delay}) })
+		s.Keeper.Retire(l, func() {
+			left := s.Keeper.Left(l, time.Now())
+			s.changes.Add(max(together, min(linger, left/4)), &change[T]{l, delay})
+		})
 	}
 }
 
