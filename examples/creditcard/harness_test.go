@@ -22,6 +22,7 @@ import (
 // TestMain is the program itself in the children of the test that kills them.
 func TestMain(m *testing.M) {
 	if os.Getenv("CREDITCARD_CHILD") != "" {
+		dieAfter(os.Getenv("CREDITCARD_DIE_AFTER"))
 		main()
 		return
 	}

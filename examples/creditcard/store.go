@@ -86,8 +86,16 @@ func (s *store) within(ctx context.Context, f func(*sql.Tx) error) error {
 	if err := f(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	committed()
+	return nil
 }
+
+// committed is called after each commit. What belongs together and is in two of
+// them is torn apart by a process that dies here, so a test makes it die here.
+var committed = func() {}
 
 // A querier runs queries: a database, or a transaction of it.
 type querier interface {
