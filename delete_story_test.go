@@ -3,6 +3,7 @@ package sluice_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,17 +91,16 @@ func TestARenewalCountsFromItsSending(t *testing.T) {
 		w.server.Inject(sqstest.Fault{Op: opChange, Lag: 2 * time.Second, Times: 1})
 		w.server.Inject(sqstest.Fault{Op: opChange, Err: sqstest.Unavailable(), Skip: 1, Times: patience})
 		c := w.consumer(sluice.Options{Concurrency: 1, VisibilityTimeout: 10 * time.Second})
-		var ended time.Duration
+		var ended atomic.Int64
 		stop := w.run(c, w.handler(func(ctx context.Context, _ []*sluice.Message) error {
 			<-ctx.Done()
-			if ended == 0 {
-				ended = time.Since(w.began)
+			if ended.CompareAndSwap(0, int64(time.Since(w.began))) {
 				require.ErrorIs(w, context.Cause(ctx), sluice.ErrLeaseLost)
 			}
 			return context.Cause(ctx)
 		}))
 		time.Sleep(18 * time.Second)
-		require.InDelta(w, 15*time.Second, ended, float64(100*time.Millisecond))
+		require.InDelta(w, 15*time.Second, ended.Load(), float64(100*time.Millisecond))
 		_ = stop()
 	})
 }
