@@ -271,7 +271,7 @@ func (t *trap) Unwrap() error { t.bad(); return nil }
 type picky struct{ code int }
 
 func (p *picky) Error() string        { return fmt.Sprint(p.code) }
-func (p *picky) Is(target error) bool { return target.(*picky).code == p.code } //nolint:errorlint // the bug
+func (p *picky) Is(target error) bool { return target.(*picky).code == p.code }
 
 func TestAnErrorThatGoesWrongItselfIsAFailure(t *testing.T) {
 	var none *sluice.MessageError
