@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sluice-go/sluice/internal/crew"
 	"github.com/sluice-go/sluice/internal/lease"
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/settle"
@@ -227,7 +228,7 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 		c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })
 	}
 	r.c.batches.Add(string(why))
-	r.handlers.Go(func() { r.handle(ctx, c) })
+	r.begin(r.handlers, func() crew.Work { return r.handle(ctx, c) })
 }
 
 // makeRoom makes the slices of a call. The commonest one is for a single message
@@ -250,15 +251,25 @@ func (r *run) exceed(c *call) {
 }
 
 // handle calls the handler. It goes on to settle also when the handler panics or
-// ends the goroutine.
-func (r *run) handle(ctx context.Context, c *call) {
-	defer func() { r.settle(ctx, c) }()
+// ends the goroutine, which then cannot take the loop's place.
+func (r *run) handle(ctx context.Context, c *call) (next crew.Work) {
+	ending := true
+	defer func() {
+		r.settle(ctx, c)
+		if ending || r.lines != nil { // on a FIFO queue the loop deletes: with calls that end together it sees to them together
+			r.in.Leave(c)
+			return
+		}
+		next = r.tell(c, r.handlers)
+	}()
 	c.err = &exit // stands if the handler calls runtime.Goexit
 	messages := c.messages
 	if len(messages) > 1 {
 		messages = slices.Clone(messages) // the handler may do with its slice what it likes
 	}
 	c.err = guard(func() error { return r.handler(ctx, messages) })
+	ending = false
+	return nil
 }
 
 // exit is the error of a handler that called runtime.Goexit.
@@ -283,7 +294,6 @@ func (r *run) settle(ctx context.Context, c *call) {
 	c.cause = context.Cause(ctx)
 	c.cancel(nil)
 	r.told(c)
-	r.in.Put(c)
 }
 
 // happen notes the end of the call, in the loop.

@@ -193,7 +193,7 @@ func (c *Consumer) Drain(ctx context.Context, h Handler) error {
 // not wait for it. It may be called from handlers and hooks, and more than once.
 func (c *Consumer) Stop() {
 	if r := c.current.Load(); r != nil {
-		r.in.Put(doing(r.stop))
+		r.in.Leave(doing(r.stop))
 	}
 }
 
@@ -208,7 +208,7 @@ func (c *Consumer) Resume() { c.pause(false) }
 func (c *Consumer) pause(on bool) {
 	c.paused.Store(on)
 	if r := c.current.Load(); r != nil {
-		r.in.Put(doing(func() {})) // a turn of the loop sees it
+		r.in.Leave(doing(func() {})) // a turn of the loop sees it
 	}
 }
 
@@ -393,9 +393,11 @@ const (
 
 // A run is one call of Run or Drain: its stages, wired together.
 //
-// One goroutine, the loop, owns all decisions: what to receive, what to hand over,
-// when to stop. Receives, handler calls, deletes and renewals go on beside it and
-// report to its inbox, which never blocks them. So the fields below need no lock.
+// The loop makes all decisions: what to receive, what to hand over, when to stop.
+// Receives, handler calls, deletes and renewals go on beside it and report to its
+// inbox, which never blocks them. One goroutine at a time is the loop: one that has
+// something to report takes its place if nobody has it. So the fields below need no
+// lock.
 type run struct {
 	c       *Consumer
 	opts    *Options
@@ -419,7 +421,11 @@ type run struct {
 	helpers  sync.WaitGroup                                    // for what runs all the time
 	tellers  sync.WaitGroup                                    // for hooks, which are told of all the others do
 
+	gone chan struct{} // closed when the loop is at its end
+
 	// Owned by the loop.
+	member    *crew.Crew // of which the goroutine is that takes the turn; nil: of none, or it has something to do next
+	next      crew.Work  // for that goroutine
 	pace      *pace.Pace
 	collector collector             // of what waits: pile or lines
 	pile      *pile                 // nil on a FIFO queue
@@ -468,6 +474,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		hand:     map[string]*held{},
 		largest:  maxBody, // until a message has been seen
 		timer:    time.NewTimer(time.Hour),
+		gone:     make(chan struct{}),
 		dropped:  c.tally.Dropped.Load(),
 	}
 	closes := measure{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime}
@@ -490,8 +497,8 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: max(4, o.Receivers), Rand: o.rand,
-		Go:   r.callers.Go,
-		Done: func(results []settle.Result[*held]) { r.in.Put(doing(func() { r.settled(results) })) },
+		Go:   func(call func()) { r.callers.Go(crew.Once(call)) },
+		Done: func(results []settle.Result[*held]) { r.in.Leave(doing(func() { r.settled(results) })) },
 		Send: r.bury, Unburied: r.unburied,
 	})
 	r.pace = pace.New(pace.Config{
@@ -521,35 +528,84 @@ func (r *run) whole(ctx context.Context) error {
 	return err
 }
 
-// loop does what is to be done, waits for what happens next, and ends when there
-// is nothing left to do or no more time.
+// loop takes the loop's place when nobody does, until there is nothing left to do
+// or no more time.
 func (r *run) loop(ctx context.Context) {
 	done := ctx.Done()
+	r.tell(doing(func() {}), nil) // the first turn
 	for {
-		now := time.Now()
-		r.keepTime(now)
-		r.dispatch(now)
-		r.receive(now)
-		r.publish(now)
-		if r.finished(now) {
-			return
-		}
 		select {
+		case <-r.gone:
+			return
 		case <-r.in.Ready():
-			r.hear()
+			if r.in.Claim() {
+				r.see(nil)
+			}
 		case <-done:
-			r.stop()
+			r.tell(doing(r.stop), nil)
 			done = nil
 		case <-r.timer.C:
-			r.alarm = time.Time{}
+			r.tell(doing(func() { r.alarm = time.Time{} }), nil)
 		}
 	}
 }
 
-// hear does what follows from all that has happened since. What is to be deleted
-// because of it goes together.
-func (r *run) hear() {
-	for _, e := range r.in.Take() {
+// tell lets the loop know of e. The calling goroutine, which is of the given crew,
+// takes the loop's place if nobody has it, and returns what it has to do next.
+func (r *run) tell(e event, member *crew.Crew) (next crew.Work) {
+	if r.in.Put(e) {
+		return r.see(member)
+	}
+	return nil
+}
+
+// see takes the loop's place for as long as something happens. When a turn of it
+// has given the calling goroutine something to do, others see to the rest.
+func (r *run) see(member *crew.Crew) (next crew.Work) {
+	for {
+		events := r.in.Take()
+		if len(events) == 0 {
+			return nil
+		}
+		r.member = member
+		r.heed(events)
+		ended := r.turn()
+		next, r.next, r.member = r.next, nil, nil
+		if ended {
+			close(r.gone) // the place stays taken: nobody takes a turn any more
+			return next
+		}
+		if next != nil {
+			r.in.Pass()
+			return next
+		}
+	}
+}
+
+// turn does what is to be done now, and tells whether the loop is at its end.
+func (r *run) turn() (ended bool) {
+	now := time.Now()
+	r.keepTime(now)
+	r.dispatch(now)
+	r.receive(now)
+	r.publish(now)
+	return r.finished(now)
+}
+
+// begin lets a crew do w: the goroutine that takes the turn, if it is of the crew and
+// has nothing to do next, which wakes no other one.
+func (r *run) begin(by *crew.Crew, w crew.Work) {
+	if r.member == by {
+		r.member, r.next = nil, w
+		return
+	}
+	by.Go(w)
+}
+
+// heed does what follows from what has happened. What is to be deleted because of it
+// goes together.
+func (r *run) heed(events []event) {
+	for _, e := range events {
 		e.happen(r)
 	}
 	if len(r.deletes) == 0 {
@@ -681,7 +737,7 @@ func (r *run) leave() int {
 	ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
 	defer cancel()
 	r.settler.Close(ctx)
-	r.hear()
+	r.heed(r.in.Close())
 	return len(r.hand)
 }
 
@@ -756,11 +812,11 @@ func (r *run) receive(now time.Time) {
 		r.asked += n
 		alone := len(r.hand) == 0 && r.out == 1
 		try := r.attempt(n, now)
-		r.callers.Go(func() {
+		r.begin(r.callers, func() crew.Work {
 			a := &answer{asked: n, alone: alone, try: try, sent: time.Now()}
 			a.messages, a.err = r.fetch(try)
 			a.arrived = time.Now()
-			r.in.Put(a)
+			return r.tell(a, r.callers)
 		})
 	}
 }
@@ -1107,7 +1163,7 @@ func (r *run) renew(ctx context.Context, renewals []lease.Renewal[*held]) []erro
 		case queue.ClassifyEntry(err) == queue.Lost:
 			errs[i] = fmt.Errorf("%w: %w", lease.ErrGone, err)
 		case queue.ClassifyEntry(err) == queue.Lasting:
-			r.in.Put(doing(func() { r.fail("renewing leases of", err) }))
+			r.in.Leave(doing(func() { r.fail("renewing leases of", err) }))
 		}
 	}
 	return errs
@@ -1121,7 +1177,7 @@ func (r *run) lost(leases []*lease.Lease[*held], cause error) {
 			l.Of.lost.Store(true)
 		}
 	}
-	r.in.Put(doing(func() { r.loseAll(leases, cause) }))
+	r.in.Leave(doing(func() { r.loseAll(leases, cause) }))
 }
 
 func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {

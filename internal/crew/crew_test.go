@@ -20,10 +20,10 @@ func TestFunctionsRunAtOnceOnAsManyGoroutinesAsNeeded(t *testing.T) {
 			gate := make(chan struct{})
 			var ran atomic.Int64
 			for range 100 {
-				c.Go(func() {
+				c.Go(crew.Once(func() {
 					ran.Add(1)
 					<-gate
-				})
+				}))
 			}
 			synctest.Wait()
 			require.EqualValues(t, 100, ran.Load(), "none waits for another")
@@ -39,12 +39,36 @@ func TestFunctionsRunAtOnceOnAsManyGoroutinesAsNeeded(t *testing.T) {
 func TestAFunctionThatEndsItsGoroutineCostsOneMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := crew.New()
-		c.Go(runtime.Goexit)
+		c.Go(crew.Once(runtime.Goexit))
 		synctest.Wait()
 		ran := false
-		c.Go(func() { ran = true })
+		c.Go(crew.Once(func() { ran = true }))
 		synctest.Wait()
 		require.True(t, ran)
+		c.Close()
+		c.Wait()
+	})
+}
+
+func TestWhatComesNextIsDoneByTheSameGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := crew.New()
+		before := runtime.NumGoroutine()
+		var did []int
+		var count func(n int) crew.Work
+		count = func(n int) crew.Work {
+			return func() crew.Work {
+				did = append(did, n)
+				if n == 3 {
+					return nil
+				}
+				return count(n + 1)
+			}
+		}
+		c.Go(count(1))
+		synctest.Wait()
+		require.Equal(t, []int{1, 2, 3}, did)
+		require.Equal(t, before+1, runtime.NumGoroutine())
 		c.Close()
 		c.Wait()
 	})
@@ -58,10 +82,10 @@ func TestManyGoroutinesMayCallGo(t *testing.T) {
 		callers.Go(func() {
 			for range 1000 {
 				functions.Add(1)
-				c.Go(func() {
+				c.Go(crew.Once(func() {
 					defer functions.Done()
 					ran.Add(1)
-				})
+				}))
 			}
 		})
 	}
@@ -75,7 +99,7 @@ func TestManyGoroutinesMayCallGo(t *testing.T) {
 func BenchmarkGo(b *testing.B) {
 	c := crew.New()
 	done := make(chan struct{})
-	f := func() { done <- struct{}{} }
+	f := crew.Once(func() { done <- struct{}{} })
 	b.ReportAllocs()
 	for b.Loop() {
 		c.Go(f)

@@ -14,31 +14,93 @@ func TestTakeReturnsWhatWasPutInOrder(t *testing.T) {
 	for i := range 3 {
 		in.Put(i)
 	}
-	<-in.Ready()
 	require.Equal(t, []int{0, 1, 2}, in.Take())
 	require.Empty(t, in.Take())
 }
 
-func TestPutDuringReadingIsNotLost(t *testing.T) {
+func TestWhoBringsSomethingSeesToItUnlessSomebodyDoes(t *testing.T) {
+	in := inbox.New[string]()
+	require.True(t, in.Put("a"))
+	require.False(t, in.Put("b"), "the first one does")
+	in.Leave("c")
+	require.False(t, in.Claim())
+	require.Equal(t, []string{"a", "b", "c"}, in.Take())
+	require.False(t, in.Put("d"), "the first one still does")
+	require.Equal(t, []string{"d"}, in.Take())
+	require.Empty(t, in.Take(), "and has ceased to")
+	require.True(t, in.Put("e"))
+}
+
+func TestWhatIsLeftWakesTheOneWhoWaits(t *testing.T) {
+	in := inbox.New[string]()
+	in.Leave("a")
+	<-in.Ready()
+	require.True(t, in.Claim())
+	require.Equal(t, []string{"a"}, in.Take())
+	in.Put("b")
+	in.Pass()
+	<-in.Ready()
+	require.True(t, in.Claim())
+	require.Equal(t, []string{"b"}, in.Take())
+	in.Pass()
+	require.Empty(t, in.Ready(), "nothing was left")
+	require.False(t, in.Claim())
+}
+
+func TestNobodySeesToAClosedInbox(t *testing.T) {
+	in := inbox.New[string]()
+	in.Leave("a")
+	require.Equal(t, []string{"a"}, in.Close())
+	<-in.Ready()
+	require.False(t, in.Claim())
+	require.False(t, in.Put("b"))
+}
+
+func TestOneAtATimeSeesToAllThatIsPut(t *testing.T) {
 	in := inbox.New[int]()
 	const senders, each = 8, 1000
+	sum, count := 0, 0 // guarded by the inbox: the race detector would tell
+	see := func(pass bool) {
+		for values := in.Take(); len(values) > 0; values = in.Take() {
+			for _, v := range values {
+				sum += v
+				count++
+			}
+			if pass {
+				in.Pass()
+				return
+			}
+		}
+	}
 	var wg sync.WaitGroup
-	for range senders {
+	for s := range senders {
 		wg.Go(func() {
 			for i := range each {
-				in.Put(i)
+				switch {
+				case (s+i)%3 == 0:
+					in.Leave(i)
+				case in.Put(i):
+					see(i%2 == 0)
+				}
 			}
 		})
 	}
-	sum := 0
-	for got := 0; got < senders*each; {
-		<-in.Ready()
-		for _, v := range in.Take() {
-			sum += v
-			got++
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	for waiting := true; waiting; {
+		select {
+		case <-in.Ready():
+		case <-done:
+			waiting = false
+		}
+		if in.Claim() {
+			see(false)
 		}
 	}
-	wg.Wait()
+	require.Equal(t, senders*each, count)
 	require.Equal(t, senders*each*(each-1)/2, sum)
 }
 
