@@ -485,18 +485,20 @@ func (r *run) judge(c *call) {
 // others came behind it and count as not handled.
 func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	head, now := hs[0], time.Now()
-	if r.over || (o.kind == retry && errors.Is(c.cause, ErrShutdown)) {
+	if o.kind == retry && (r.over || errors.Is(c.cause, ErrShutdown)) {
+		head.given = true // it failed because it was interrupted
 		r.yield(head.GroupID, hs, 0)
 		return
 	}
-	if o.unhandled() { // and what stands before it is being settled
+	limited := errors.Is(c.cause, ErrProcessingLimit) // the leases are renewed no more, so nothing can go on under them
+	if o.unhandled() && !limited { // and what stands before it is being settled
 		r.retake(head.GroupID, hs, time.Time{})
 		return
 	}
 	head.tries++
 	orElse(&head.failed, now)
 	switch {
-	case r.opts.OnGroupFailure == GoOn:
+	case r.opts.OnGroupFailure == GoOn && !limited:
 		r.settler.GiveBack(0, o.delay, &head.lease)
 		r.retake(head.GroupID, hs[1:], time.Time{})
 	case r.patient(c, head, now.Add(o.delay)):

@@ -253,7 +253,7 @@ func (r *reader) position(m *Message) int {
 // note notes an error that is not made of others.
 func (r *reader) note(err error, said *decision, who int) {
 	d := decision{kind: retry}
-	if said != nil {
+	if said != nil && err != errUnhandled { //nolint:errorlint // ours: nothing is decided about what nobody has looked at
 		d = *said
 		err = &decided{decision: d, err: err}
 	}

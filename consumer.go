@@ -171,7 +171,8 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 
 // Run passes messages to h until ctx is done, then finishes those it holds and
 // returns nil. It returns within [Options.ShutdownTimeout] and 3 s, and reports
-// with a [*ShutdownError] if that was too short.
+// with a [*ShutdownError] if that was too short. Handlers that are still running then
+// are not waited for: a later run may be given their messages while they go on.
 //
 // It returns an error at once if h is nil or the Consumer is running already, and
 // as soon as it has finished what it holds when SQS refuses for good: the queue
@@ -368,6 +369,15 @@ type held struct {
 	lost    atomic.Bool // its lease has ended
 	done    atomic.Bool // its handler has returned, and it is being settled
 	given   bool        // back by a stop, without a handler's result; owned by the loop once settling
+}
+
+// key is what h is known by in hand: its id, or its receipt if it has none, which SQS
+// itself never leaves out. Two messages must not be taken for one.
+func (h *held) key() string {
+	if h.ID == "" {
+		return h.ReceiptHandle
+	}
+	return h.ID
 }
 
 // Group returns the message group.
@@ -812,11 +822,20 @@ func (r *run) receive(now time.Time) {
 		r.asked += n
 		alone := len(r.hand) == 0 && r.out == 1
 		try := r.attempt(n, now)
-		r.begin(r.callers, func() crew.Work {
-			a := &answer{asked: n, alone: alone, try: try, sent: time.Now()}
+		r.begin(r.callers, func() (next crew.Work) {
+			a := &answer{asked: n, alone: alone, try: try, sent: time.Now(), err: errNoAnswer}
+			ending := true
+			defer func() { // also when the client ends the goroutine
+				a.arrived = time.Now()
+				if ending {
+					r.in.Leave(a)
+					return
+				}
+				next = r.tell(a, r.callers)
+			}()
 			a.messages, a.err = r.fetch(try)
-			a.arrived = time.Now()
-			return r.tell(a, r.callers)
+			ending = false
+			return nil
 		})
 	}
 }
@@ -878,6 +897,9 @@ func (r *run) view(now time.Time) pace.View {
 	}
 	return v
 }
+
+// errNoAnswer is the error of a receive whose client has called runtime.Goexit.
+var errNoAnswer = errors.New("sluice: the client did not return")
 
 // An answer is the end of a receive.
 type answer struct {
@@ -962,7 +984,7 @@ func (r *run) take(a *answer) {
 		h := &slab[i]
 		h.from(&a.messages[i], a.arrived)
 		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
-		if r.hand[h.ID] != nil {
+		if r.hand[h.key()] != nil {
 			twice = append(twice, h) // in hand, or in this very answer
 			continue
 		}
@@ -971,7 +993,7 @@ func (r *run) take(a *answer) {
 	}
 	r.keeper.Add(a.sent, a.arrived, receipts...)
 	for _, newer := range twice {
-		r.adopt(r.hand[newer.ID], newer, a)
+		r.adopt(r.hand[newer.key()], newer, a)
 	}
 	r.admit(fresh...)
 }
@@ -979,7 +1001,7 @@ func (r *run) take(a *answer) {
 // hold takes a message in hand and returns what begins its lease.
 func (r *run) hold(h *held) lease.Receipt[*held] {
 	h.lease.Of, h.bytes = h, h.size()
-	r.hand[h.ID] = h
+	r.hand[h.key()] = h
 	r.bytes += h.bytes
 	r.largest = max(h.bytes, r.largest-r.largest/64, smallest)
 	return lease.Receipt[*held]{Lease: &h.lease, Handle: h.handle}
@@ -1131,7 +1153,7 @@ func (r *run) conclude(h *held, end settle.End) {
 	if end == settle.Lost {
 		r.keeper.Remove(&h.lease) // it may have been received once more since it was marked as lost
 	}
-	delete(r.hand, h.ID)
+	delete(r.hand, h.key())
 	r.bytes -= h.bytes
 	r.c.tally.Duplicates.Add(int64(h.twice))
 	if r.lines != nil && h.stage != waiting {
@@ -1206,7 +1228,7 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 		}
 	}
 	if r.pile != nil {
-		r.pile.remove(func(h *held) bool { return r.hand[h.ID] != h })
+		r.pile.remove(func(h *held) bool { return r.hand[h.key()] != h })
 	}
 }
 

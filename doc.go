@@ -48,9 +48,9 @@
 //
 //   - A message is deleted only after a handler reported success for it, or said
 //     Discard or DeadLetter.
-//   - Delivery is at least once. In one process a message is never handled twice at
-//     the same time, and while SQS answers and nothing is killed, each message is
-//     received once and handled once, over graceful stops too.
+//   - Delivery is at least once. A run never handles a message twice at the same
+//     time, and while SQS answers and nothing is killed, each message is received
+//     once and handled once, over graceful stops too.
 //   - On a FIFO queue the messages of a group are handled one at a time and in
 //     order, also when one fails; see [GroupFailure]. Groups run in parallel.
 //   - The consumer stops receiving only by an error that Run returns or a state that

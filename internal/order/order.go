@@ -172,7 +172,7 @@ func (ls *Lines[M]) Leave(group, sequence string) (left []M) {
 	}
 	ls.unregister(l)
 	l.waiting = slices.DeleteFunc(l.waiting, func(m M) bool {
-		behind := m.Sequence() > sequence
+		behind := sequence == "" || m.Sequence() > sequence
 		if behind {
 			l.bytes -= m.Size()
 			left = append(left, m)

@@ -85,6 +85,8 @@ type Pace struct {
 	failures int         // in a row, receives that were out together counting once
 	failedAt time.Time   // when the last of them was noticed
 	benched  []time.Time // receivers that sit out a back-off, until then
+
+	hasty int // answers in a row that brought nothing although their receives had hardly waited
 }
 
 // New returns a Pace for a consumer that has just begun.
@@ -164,6 +166,7 @@ func (p *Pace) Answered(a Answer, v View) {
 		return
 	}
 	p.failures, p.failedAt = 0, time.Time{}
+	p.slowDown(a, v.Now)
 	p.arrival.note(a.Got, a.Got == a.Asked || p.out > 0, v.Now) // what is out may have taken what was there
 	p.adapt(a, v)
 	p.holdBack(a, v)
@@ -326,6 +329,21 @@ func (p *Pace) failed(a Answer, now time.Time) {
 	}
 	bound := min(maxDelay.Seconds(), firstDelay.Seconds()*math.Pow(2, float64(p.failures-1)))
 	p.benched = append(p.benched, now.Add(inSeconds(bound*p.Rand())))
+}
+
+// slowDown keeps receives that come back at once with nothing, not waiting for
+// messages as they were asked to, from following each other as fast as they can: SQS
+// does so now and then, a stand-in for it may do so always.
+func (p *Pace) slowDown(a Answer, now time.Time) {
+	const some, most = 3, 10 // up to there it is chance; and 5 ms doubled seven times is long enough
+	if a.Got > 0 || now.Sub(a.Sent) >= calm/2 {
+		p.hasty = 0
+		return
+	}
+	if p.hasty++; p.hasty > some {
+		bound := firstDelay << (min(p.hasty, most) - some)
+		p.benched = append(p.benched, now.Add(inSeconds(bound.Seconds()*(1+p.Rand())/2)))
+	}
 }
 
 func inSeconds(s float64) time.Duration {

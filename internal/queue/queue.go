@@ -5,6 +5,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -86,7 +87,9 @@ func (q *Queue) Receive(ctx context.Context, n int, wait time.Duration, attempt 
 		in.ReceiveRequestAttemptId = &attempt
 	}
 	began := time.Now()
-	out, err := q.Client.ReceiveMessage(ctx, in, q.options.single)
+	out, err := answer(func() (*sqs.ReceiveMessageOutput, error) {
+		return q.Client.ReceiveMessage(ctx, in, q.options.single)
+	})
 	if err != nil {
 		q.observe(Call{Op: OpReceive, Took: time.Since(began), Err: err})
 		return nil, err
@@ -105,7 +108,9 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: &handles[i]}
 	}
 	began := time.Now()
-	out, err := q.Client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}, q.options.single)
+	out, err := answer(func() (*sqs.DeleteMessageBatchOutput, error) {
+		return q.Client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}, q.options.single)
+	})
 	errs := results(len(handles), err)
 	if err == nil {
 		for _, ok := range out.Successful {
@@ -129,7 +134,9 @@ func (q *Queue) Change(ctx context.Context, changes []Change) []error {
 		}
 	}
 	began := time.Now()
-	out, err := q.Client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}, q.options.single)
+	out, err := answer(func() (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+		return q.Client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}, q.options.single)
+	})
 	errs := results(len(changes), err)
 	if err == nil {
 		for _, ok := range out.Successful {
@@ -146,13 +153,31 @@ func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInpu
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	began := time.Now()
-	_, err := sender.SendMessage(ctx, in, q.options.single)
+	_, err := answer(func() (*sqs.SendMessageOutput, error) { return sender.SendMessage(ctx, in, q.options.single) })
 	call := Call{Op: OpSend, Entries: 1, Took: time.Since(began), Err: err}
 	if err != nil {
 		call.Failed = 1
 	}
 	q.observe(call)
 	return err
+}
+
+// errNothing stands for the answer of a client that returns neither one nor an error.
+var errNothing = errors.New("the client returned nothing")
+
+// answer makes a call of the client's. The client is the user's code, and so is what is
+// in its middleware: a panic is an error like any other, to be seen and tried again.
+func answer[O any](call func() (*O, error)) (out *O, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			out, err = nil, fmt.Errorf("the client panicked: %v", v)
+		}
+	}()
+	out, err = call()
+	if out == nil && err == nil {
+		err = errNothing
+	}
+	return out, err
 }
 
 func (q *Queue) observe(c Call) {

@@ -1,0 +1,105 @@
+package sluice_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/sqstest"
+)
+
+func TestNothingOfAGroupGoesOnUnderLeasesThatTheProcessingLimitEnded(t *testing.T) {
+	for _, on := range []sluice.GroupFailure{sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn} {
+		t.Run(fmt.Sprint(on), func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.groups()
+				w.slow(8 * time.Millisecond)
+				for i := range 3 {
+					w.sendGroup("a", fmt.Sprintf("a %d", i))
+				}
+				calls := 0
+				c := w.consumer(sluice.Options{BatchSize: 3, OnGroupFailure: on, ProcessingLimit: 2 * time.Minute})
+				stop := w.run(c, func(ctx context.Context, batch []*sluice.Message) error {
+					calls++
+					if calls == 1 {
+						<-ctx.Done()
+						return context.Cause(ctx)
+					}
+					err := heeds(time.Minute)(ctx, batch)
+					require.NoError(w, err)
+					return err
+				})
+				time.Sleep(time.Hour)
+				require.NoError(w, stop())
+				require.Zero(w, c.Stats().LeasesLost)
+				require.Empty(w, w.server.Messages("orders.fifo"))
+			})
+		})
+	}
+}
+
+func TestAFIFORunThatWasInterruptedReportsIt(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprintf("messages in each group: %d", n), func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.groups()
+				for g := range 2 {
+					for i := range n {
+						w.sendGroup(fmt.Sprint(g), fmt.Sprintf("%d %d", g, i))
+					}
+				}
+				c := w.consumer(sluice.Options{PollTime: time.Second, ShutdownTimeout: 5 * time.Second})
+				stop := w.run(c, heeds(time.Hour))
+				time.Sleep(time.Second)
+				var report *sluice.ShutdownError
+				require.ErrorAs(w, stop(), &report)
+				require.Equal(w, sluice.ShutdownError{GivenBack: 2 * n}, *report)
+			})
+		})
+	}
+}
+
+func TestADelayThatAHandlerAskedForIsKeptAtTheShutdownTimeout(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		w.sendGroup("a", "a 0")
+		c := w.consumer(sluice.Options{PollTime: time.Second, ShutdownTimeout: 5 * time.Second})
+		stop := w.run(c, func(ctx context.Context, _ []*sluice.Message) error {
+			<-ctx.Done()
+			return sluice.RetryAfter(time.Hour, errBad)
+		})
+		time.Sleep(time.Second)
+		_ = stop()
+		left := w.server.Messages("orders.fifo")
+		require.Len(w, left, 1)
+		require.Equal(w, sqstest.InFlight, left[0].State)
+		require.Greater(w, time.Until(left[0].Until), 59*time.Minute)
+	})
+}
+
+func TestWhatWasNotHandledIsNotDiscarded(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		for i := range 3 {
+			w.sendGroup("a", fmt.Sprintf("a %d", i))
+		}
+		var seen []string
+		each := sluice.Each(func(_ context.Context, m *sluice.Message) error {
+			seen = append(seen, m.Body)
+			return errBad
+		})
+		stop := w.run(w.consumer(sluice.Options{BatchSize: 3}), func(ctx context.Context, batch []*sluice.Message) error {
+			return sluice.Discard(each(ctx, batch)) // all that fails is dropped
+		})
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		slices.Sort(seen)
+		require.Equal(w, []string{"a 0", "a 1", "a 2"}, seen)
+		require.Empty(w, w.server.Messages("orders.fifo"))
+	})
+}
