@@ -18,7 +18,7 @@ const (
 	handlePrefix = "AQEB" // what real ones begin with
 )
 
-var handleText = base64.RawURLEncoding
+var handleText = base64.RawURLEncoding.Strict() // two bits are left over in the last letter, and must be zero
 
 // String writes h as a receipt handle: its numbers and a checksum, so that what was never handed out is recognised.
 func (h handle) String() string {
@@ -43,7 +43,7 @@ func parseHandle(s string) (h handle, ok bool) {
 		return h, false
 	}
 	var b [handleBytes]byte
-	if _, err := handleText.Decode(b[:], []byte(s[len(handlePrefix):])); err != nil {
+	if n, err := handleText.Decode(b[:], []byte(s[len(handlePrefix):])); err != nil || n != handleBytes { // it skips line ends
 		return h, false
 	}
 	if crc32.ChecksumIEEE(b[:16]) != binary.BigEndian.Uint32(b[16:]) {
