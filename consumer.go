@@ -200,7 +200,8 @@ func (c *Consumer) Stop() {
 
 // Pause makes the Consumer receive no more, until [Consumer.Resume]; what it holds
 // is handled, and a receive that is out may still bring messages. It may be
-// called before a run, and from handlers and hooks.
+// called before a run, and from handlers and hooks. A [Consumer.Drain] does not end
+// meanwhile, since it cannot know that the queue is empty.
 func (c *Consumer) Pause() { c.pause(true) }
 
 // Resume ends a [Consumer.Pause].
@@ -369,6 +370,7 @@ type held struct {
 	lost    atomic.Bool // its lease has ended
 	done    atomic.Bool // its handler has returned, and it is being settled
 	given   bool        // back by a stop, without a handler's result; owned by the loop once settling
+	gone    bool        // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
 }
 
 // key is what h is known by in hand: its id, or its receipt if it has none, which SQS
@@ -1167,6 +1169,7 @@ func (r *run) conclude(h *held, end settle.End) {
 		r.report.GivenBack++
 	case end == settle.Deleted || end == settle.GivenBack:
 		r.report.Finished++
+	case h.gone: // not hidden any more, or not there: nothing was left
 	default:
 		r.report.Abandoned++
 	}
@@ -1203,32 +1206,44 @@ func (r *run) lost(leases []*lease.Lease[*held], cause error) {
 }
 
 func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
-	r.log(slog.LevelWarn, "leases lost", "queue", r.c.url, "messages", len(leases), "first", leases[0].Of.ID, "cause", cause)
+	var lost []*held
 	for _, l := range leases {
 		h := l.Of
-		if r.keeper.Left(l, time.Now()) > 0 { // it was received once more since, perhaps just when lost looked
+		switch {
+		case r.keeper.Left(l, time.Now()) > 0: // it was received once more since, perhaps just when lost looked
 			h.lost.Store(false)
-			continue
+		case h.done.Load(): // it may be our own delete that has overtaken the renewal
+			h.gone = errors.Is(cause, lease.ErrGone)
+		case h.lost.Load():
+			lost = append(lost, h)
 		}
-		if !h.lost.Load() || h.done.Load() {
-			continue // it may be our own delete that has overtaken the renewal
-		}
-		r.c.tally.Lost.Add(1)
-		if hook := r.opts.Hooks.LeaseLost; hook != nil {
-			r.aside.Do(func() { hook(LeaseEvent{Message: &h.Message, Err: cause}) })
-		}
-		switch h.stage {
-		case waiting:
-			r.onWay.Add(-1)
-			r.conclude(h, settle.Lost)
-			r.halt(h)
-		case handling:
-			h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
-		case settling: // what settles it will find out
-		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	r.log(slog.LevelWarn, "leases lost", "queue", r.c.url, "messages", len(lost), "first", lost[0].ID, "cause", cause)
+	for _, h := range lost {
+		r.lose(h, cause)
 	}
 	if r.pile != nil {
 		r.pile.remove(func(h *held) bool { return r.hand[h.key()] != h })
+	}
+}
+
+// lose deals with a message whose lease has ended.
+func (r *run) lose(h *held, cause error) {
+	r.c.tally.Lost.Add(1)
+	if hook := r.opts.Hooks.LeaseLost; hook != nil {
+		r.aside.Do(func() { hook(LeaseEvent{Message: &h.Message, Err: cause}) })
+	}
+	switch h.stage {
+	case waiting:
+		r.onWay.Add(-1)
+		r.conclude(h, settle.Lost)
+		r.halt(h)
+	case handling:
+		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
+	case settling: // what settles it will find out
 	}
 }
 

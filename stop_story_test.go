@@ -1,8 +1,10 @@
 package sluice_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -266,6 +268,23 @@ func TestAStopDoesNotWaitForTheLingerOfDeletes(t *testing.T) {
 		require.NoError(w, stop())
 		require.LessOrEqual(w, time.Since(begin), time.Second)
 		w.eachOnce(1)
+	})
+}
+
+func TestADeleteWhoseAnswerIsLostIsNoFailureOfAStop(t *testing.T) {
+	tell(t, func(w *world) {
+		w.send(0, 1)
+		// Done at once, answered never; the renewal meanwhile finds no message.
+		w.server.Inject(sqstest.Fault{Op: opDelete, Lag: 3 * time.Second, Err: sqstest.Reset(), After: true, Times: 1})
+		var log bytes.Buffer
+		c := w.consumer(sluice.Options{VisibilityTimeout: 4 * time.Second, PollTime: time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(time.Second)
+		require.NoError(w, stop())
+		require.Empty(w, w.left())
+		require.Equal(w, 1, w.handled())
+		require.EqualValues(w, 1, c.Stats().Unsettled)
+		require.Empty(w, log.String(), "no lease was lost but by our own delete")
 	})
 }
 
