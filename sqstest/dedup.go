@@ -3,7 +3,6 @@ package sqstest
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 )
 
 // dedup remembers the deduplication ids of a FIFO queue for five minutes from their first acceptance, whatever
@@ -46,7 +45,14 @@ func contentID(body string) string {
 }
 
 // sequenceNumber writes a message's number as FIFO queues do: 20 digits that ascend.
-func sequenceNumber(n uint64) string { return fmt.Sprintf("188%017d", n*256) }
+func sequenceNumber(n uint64) string {
+	b := [20]byte{'1', '8', '8'}
+	for i, rest := len(b)-1, n*256; i > 2; i-- {
+		b[i] = byte('0' + rest%10)
+		rest /= 10
+	}
+	return string(b[:])
+}
 
 // attempts are the receives of a FIFO queue that can be repeated under their ReceiveRequestAttemptId.
 type attempts struct {

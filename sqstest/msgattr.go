@@ -67,6 +67,9 @@ func checkMessageAttributes(attributes map[string]types.MessageAttributeValue) e
 	if len(attributes) > maxAttributes {
 		return invalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(attributes), maxAttributes)
 	}
+	if len(attributes) == 0 { // most messages: nothing to sort
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		if err := checkAttributeName(name); err != nil {
 			return err
@@ -149,6 +152,9 @@ func checkSystemAttributes(attributes map[string]types.MessageSystemAttributeVal
 }
 
 func systemMD5(attributes map[string]types.MessageSystemAttributeValue) string {
+	if len(attributes) == 0 {
+		return ""
+	}
 	same := make(map[string]types.MessageAttributeValue, len(attributes))
 	for name, a := range attributes {
 		same[name] = types.MessageAttributeValue{DataType: a.DataType, StringValue: a.StringValue}

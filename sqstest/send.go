@@ -35,7 +35,7 @@ func (s *Server) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ..
 			return nil, err
 		}
 		return &sqs.SendMessageOutput{
-			MessageId: &done.id, MD5OfMessageBody: new(hit.digest(done.md5)),
+			MessageId: &done.id, MD5OfMessageBody: &done.md5,
 			MD5OfMessageAttributes: optional(done.attributesMD5), MD5OfMessageSystemAttributes: optional(done.systemMD5),
 			SequenceNumber: optional(done.sequence),
 		}, nil
@@ -105,7 +105,7 @@ func (q *queue) sendAll(entries []types.SendMessageBatchRequestEntry, list []*se
 			continue
 		}
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{
-			Id: id, MessageId: &done.id, MD5OfMessageBody: new(hit.digest(done.md5)),
+			Id: id, MessageId: &done.id, MD5OfMessageBody: &done.md5,
 			MD5OfMessageAttributes: optional(done.attributesMD5), MD5OfMessageSystemAttributes: optional(done.systemMD5),
 			SequenceNumber: optional(done.sequence),
 		})
@@ -115,9 +115,10 @@ func (q *queue) sendAll(entries []types.SendMessageBatchRequestEntry, list []*se
 
 // send accepts a message that was found right.
 func (q *queue) send(in *sending, now int64, hit struck) *sent {
-	done := &sent{md5: md5Hex(in.body), attributesMD5: attributesMD5(in.attributes), systemMD5: systemMD5(in.system)}
+	sum := md5Hex(in.body)
+	done := &sent{md5: hit.digest(sum), attributesMD5: attributesMD5(in.attributes), systemMD5: systemMD5(in.system)}
 	m := &message{
-		body: strings.Clone(in.body), md5: done.md5, attributes: cloneAttributes(in.attributes), attributesMD5: done.attributesMD5,
+		body: strings.Clone(in.body), md5: sum, attributes: cloneAttributes(in.attributes), attributesMD5: done.attributesMD5,
 		group: text(in.group), dedupID: text(in.dedupID), sent: now,
 		trace: text(in.system[string(types.MessageSystemAttributeNameForSendsAWSTraceHeader)].StringValue),
 	}
@@ -283,5 +284,5 @@ func optional(s string) *string {
 	if s == "" {
 		return nil
 	}
-	return &s
+	return new(s) // &s would be on the heap for "" too
 }
