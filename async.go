@@ -490,7 +490,8 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 		r.yield(head.GroupID, hs, 0)
 		return
 	}
-	limited := errors.Is(c.cause, ErrProcessingLimit) // the leases are renewed no more, so nothing can go on under them
+	// After the limit the leases are renewed no more, and nothing can go on under them.
+	limited := errors.Is(c.cause, ErrProcessingLimit)
 	if o.unhandled() && !limited { // and what stands before it is being settled
 		r.retake(head.GroupID, hs, time.Time{})
 		return

@@ -114,7 +114,8 @@ var (
 	ErrProcessingLimit = errors.New("sluice: processing limit is over")
 )
 
-// A ShutdownError reports a stop that could not wait for all handlers. It matches
+// A ShutdownError reports a stop that left something unsettled: it could not wait for
+// all handlers, or leases ended before their messages could be deleted. It matches
 // [ErrShutdown].
 type ShutdownError struct {
 	Finished  int // messages settled during the stop, by their handlers' results
@@ -124,7 +125,7 @@ type ShutdownError struct {
 }
 
 func (e *ShutdownError) Error() string {
-	return fmt.Sprintf("sluice: shutdown timeout is over: %d messages finished, %d given back, %d abandoned, %d handlers still running",
+	return fmt.Sprintf("sluice: stopped before all was settled: %d messages finished, %d given back, %d abandoned, %d handlers still running",
 		e.Finished, e.GivenBack, e.Abandoned, e.Stuck)
 }
 
