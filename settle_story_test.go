@@ -83,9 +83,9 @@ func TestHandlersGoOnAfterPanics(t *testing.T) {
 			return nil
 		})))
 		time.Sleep(time.Minute)
+		require.Equal(w, 1200, w.handled(), "no slot is lost with a panic")
 		require.NoError(w, stop())
 		require.Empty(w, w.left())
-		require.Equal(w, 1200, w.handled())
 		require.EqualValues(w, 200, c.Stats().Panics)
 		w.adds(c)
 		w.agrees(c)

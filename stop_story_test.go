@@ -78,13 +78,14 @@ func TestHandlersGoOnDuringAStopAndTheirContextsDoNotEnd(t *testing.T) {
 
 func TestDeletesThatArePendingAreSentBeforeRunReturns(t *testing.T) {
 	tellBoth(t, func(w *world) {
-		w.send(0, 100)
+		w.send(0, 95) // five of them fill no call, and linger
 		w.slow(100 * time.Millisecond)
 		stop := w.run(w.consumer(sluice.Options{Concurrency: 100, DeleteLinger: 10 * time.Second, PollTime: time.Second}), w.handler(takes(time.Second)))
 		time.Sleep(1500 * time.Millisecond)
+		require.Len(w, w.left(), 5)
 		require.NoError(w, stop())
 		require.LessOrEqual(w, time.Since(w.began), 4*time.Second)
-		w.eachOnce(100)
+		w.eachOnce(95)
 	})
 }
 
