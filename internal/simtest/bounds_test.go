@@ -19,6 +19,7 @@ func everythingIsBounded(s *studied) {
 		s.receivesGoOn(inc, l)
 		s.runsGoOn(inc, l)
 	}
+	callsAreFew(s)
 }
 
 func (s *studied) callsAtOnce(inc int, l *lived) {

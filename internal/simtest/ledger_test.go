@@ -21,6 +21,8 @@ type ledger struct {
 // entered is a message in a ledger.
 type entered struct {
 	handle string        // the newest
+	since  time.Duration // when it arrived
+	twice  int64         // receives since the first
 	until  time.Duration // end of the lease
 	call   int           // that handles it; 0: none
 	done   bool          // a handler call has ended with it
@@ -80,11 +82,11 @@ func (k *ledger) receive(req, e event) {
 	k.received += int64(len(e.got))
 	for _, r := range e.got {
 		if m := k.hand[r.message]; m != nil {
-			k.duplicates++
-			m.handle, m.until = r.handle, req.at+req.asked
+			m.twice++
+			m.handle, m.since, m.until = r.handle, e.at, req.at+req.asked
 			continue
 		}
-		k.hand[r.message] = &entered{handle: r.handle, until: req.at + req.asked}
+		k.hand[r.message] = &entered{handle: r.handle, since: e.at, until: req.at + req.asked}
 	}
 }
 
@@ -118,17 +120,27 @@ func (k *ledger) answer(req, e event) {
 		case m == nil:
 		case !e.ok[i]:
 			k.unsure = k.unsure || e.err == nil || lasting(e.err)
+		case m.handle != h && e.op == opChange && k.gives[e.call][i] && m.since >= req.at+e.timeouts[i]:
+			k.givenBack++ // and was received because of that
+			k.duplicates += m.twice - 1
+			*m = entered{handle: m.handle, since: m.since, until: m.until}
 		case m.handle != h: // it was received once more: settled anew, with its newer receipt
 		case e.op == opDelete:
 			k.deleted++
-			delete(k.hand, k.of[h])
+			k.conclude(k.of[h])
 		case k.gives[e.call][i]:
 			k.givenBack++
-			delete(k.hand, k.of[h])
+			k.conclude(k.of[h])
 		default:
 			m.until = req.at + e.timeouts[i]
 		}
 	}
+}
+
+// conclude lets go of a message.
+func (k *ledger) conclude(message string) {
+	k.duplicates += k.hand[message].twice
+	delete(k.hand, message)
 }
 
 // audit sees a whole life and returns its ledger.

@@ -72,13 +72,13 @@ func (s *studied) endsEmpty(inc int, l *lived, k *ledger, last event) {
 		s.breachf(l.to, "", "life %d ends although %d messages are in progress", inc, len(k.hand))
 	}
 	from := k.asked[last.call].at
-	if s.odds[deletedQueue] > 0 || slices.ContainsFunc(s.events, func(e event) bool {
+	if slices.ContainsFunc(s.events, func(e event) bool {
 		return e.kind == struck && e.op == opReceive && e.at >= from && e.at <= last.at
 	}) {
 		return // it was told that the queue was empty
 	}
 	for id, events := range s.byMessage {
-		if id != "" && !s.fifo && visibleThroughout(events, from, last.at) {
+		if id != "" && !s.fifo && events[0].at > s.purgedAt && visibleThroughout(events, from, last.at) {
 			s.breachf(l.to, id, "life %d ends although a message was in the queue", inc)
 		}
 	}
