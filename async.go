@@ -102,15 +102,32 @@ func JSON[T any](fn func(ctx context.Context, v T) error) Handler {
 }
 
 func decode[T any](m *Message) (v T, err error) {
-	err = json.Unmarshal([]byte(m.Body), &v)
-	if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		wrongType.Value, _, _ = strings.Cut(wrongType.Value, " ") // "number", not which: bodies stay out of logs
-	}
-	if err != nil {
-		return v, fmt.Errorf("decoding the body as %T: %w", v, err)
+	if err = json.Unmarshal([]byte(m.Body), &v); err != nil {
+		return v, fmt.Errorf("decoding the body as %T: %w", v, discreet(err))
 	}
 	return v, nil
 }
+
+// discreet returns err with a text that repeats nothing of the body: errors are
+// logged, bodies are not.
+func discreet(err error) error {
+	if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		wrongType.Value, _, _ = strings.Cut(wrongType.Value, " ") // "number", not which
+		return err
+	}
+	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return err
+	}
+	return &unsaid{err} // by the type's own decoder, such as that of time.Time
+}
+
+// unsaid is an error whose text is kept back.
+type unsaid struct{ err error }
+
+func (e *unsaid) Error() string {
+	return fmt.Sprintf("a value is not as its type wants it (%T)", e.err)
+}
+func (e *unsaid) Unwrap() error { return e.err }
 
 // A PanicError is the error of a handler that panicked or called runtime.Goexit.
 type PanicError struct {

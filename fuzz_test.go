@@ -62,6 +62,8 @@ func FuzzJSONBody(f *testing.F) {
 		Map   map[string]int `json:"Map"`
 		Keys  map[int]bool   `json:"Keys"`
 		Raw   []byte         `json:"Raw"`
+		Time  time.Time      `json:"Time"`
+		Text  int            `json:"Text,string"`
 		Next  *order         `json:"Next"`
 	}
 	const secret = "c4n4ry"
@@ -70,6 +72,8 @@ func FuzzJSONBody(f *testing.F) {
 	f.Add(`{"Map":{"`, `":"x"}}`)
 	f.Add(`{"Keys":{"`, `":true}}`)
 	f.Add(`{"Raw":"`, `"}`)
+	f.Add(`{"Time":"`, `"}`)
+	f.Add(`{"Text":"`, `"}`)
 	f.Add(`{"Next":{"Next":{"`, `":[]}}}`)
 	f.Fuzz(func(t *testing.T, before, after string) {
 		m := &sluice.Message{Body: before + secret + after}
