@@ -28,6 +28,12 @@ const (
 	minGather  = 20 * time.Millisecond // and this long if nothing is known of handlers
 	maxDelay   = 30 * time.Second      // upper bound of every back-off
 	outage     = 3                     // failures in a row after which a single receiver goes on
+	pressure   = 0.1                   // share of answers that are throttled from which receivers become fewer: below, those that were sit it out
+	lately     = 32                    // answers that the share is about
+
+	plenty   = 16               // receivers; more only if they help
+	sluggish = 2                // times as long as the fastest answer: it is not receivers that are short
+	faded    = 20 * time.Second // after so long the fastest answer is a thing of the past
 
 	weight = 0.3 // of the newest observation in a moving average
 )
@@ -73,7 +79,11 @@ type Pace struct {
 	asked int // messages that they asked for
 	want  int // receives at once that the load asks for
 
-	surprises int // answers in a row that were full although the rate had not promised it
+	surprises int           // answers in a row that were full although the rate had not promised it
+	fastest   time.Duration // time that a full answer took at least, of late
+	timed     time.Time     // when the last one was looked at
+	promising int           // full answers that speak for one more receiver beyond plenty, or against
+	throttled float64       // share of the latest answers
 
 	arrival arrival
 	service service
@@ -161,6 +171,7 @@ func (p *Pace) Sent(n int) {
 func (p *Pace) Answered(a Answer, v View) {
 	p.out--
 	p.asked -= a.Asked
+	p.throttled -= p.throttled / lately
 	if a.Failed {
 		p.failed(a, v.Now)
 		return
@@ -232,7 +243,7 @@ func (p *Pace) adapt(a Answer, v View) {
 	case a.Got == 0:
 		p.want = 1
 	case a.Got == a.Asked && a.Hungry:
-		p.want = min(p.Receivers, p.wanted(v.Now))
+		p.want = min(p.Receivers, p.beyond(p.wanted(v.Now), a, v.Now))
 	case 2*a.Got < a.Asked && p.holds():
 		p.want, p.surprises = 1, 0
 	case 2*a.Got < a.Asked:
@@ -241,6 +252,37 @@ func (p *Pace) adapt(a Answer, v View) {
 	if a.Got > 0 && p.Batch == 1 {
 		p.want = max(p.want, min(p.Receivers, p.spare(v.Latency)))
 	}
+}
+
+// beyond returns how many of the wanted receivers there are to be after a full answer:
+// all, up to plenty. More bring more as long as it is the way to SQS that takes the
+// time, and not the processor, or SQS: then answers only take longer. Four answers
+// make one receiver more, so that a short burst does not leave many of them waiting at
+// an empty queue.
+func (p *Pace) beyond(wanted int, a Answer, now time.Time) int {
+	const each = 4
+	p.promising--
+	if took := now.Sub(a.Sent); took <= sluggish*p.fast(took, now) {
+		p.promising += 2
+	}
+	if wanted <= plenty {
+		p.promising = 0
+		return wanted
+	}
+	step := p.promising / each
+	p.promising -= step * each
+	return max(plenty, min(wanted, p.want+step))
+}
+
+// fast returns how long a full answer takes at least, after one that took so long.
+func (p *Pace) fast(took time.Duration, now time.Time) time.Duration {
+	passed := now.Sub(p.timed)
+	p.timed = now
+	if p.fastest == 0 || took < p.fastest || passed > faded {
+		p.fastest = took
+	}
+	p.fastest += inSeconds((took - p.fastest).Seconds() * (passed.Seconds() / faded.Seconds()))
+	return p.fastest
 }
 
 // wanted returns how many receivers a full answer speaks for. Where receives are
@@ -322,7 +364,10 @@ func (p *Pace) failed(a Answer, now time.Time) {
 		p.failedAt = now
 	}
 	if a.Throttled {
-		p.want = max(1, p.want*3/4)
+		p.throttled += 1.0 / lately
+		if p.throttled > pressure {
+			p.want = max(1, p.want*3/4)
+		}
 	}
 	if p.failures >= outage {
 		p.want = 1

@@ -179,3 +179,69 @@ func TestAReceiveIsHeldBackWhileABatchFillsAndNotAfterAFullAnswer(t *testing.T) 
 	n, _ = p.Next(v)
 	require.Equal(t, 10, n)
 }
+
+// backlog is a queue that answers every receive with ten messages, in the given time.
+type backlog struct {
+	t   *testing.T
+	p   *pace.Pace
+	at  time.Duration
+	out []time.Duration // when those that are out were sent
+}
+
+// fill sends all receives that may go out, and returns how many are.
+func (b *backlog) fill() int {
+	for {
+		n, _ := b.p.Next(view(b.at, 10_000, 0, 0))
+		if n == 0 || len(b.out) == 1000 {
+			return len(b.out)
+		}
+		require.Equal(b.t, 10, n)
+		b.p.Sent(n)
+		b.out = append(b.out, b.at)
+	}
+}
+
+// answer lets the oldest receive come back so long after it was sent.
+func (b *backlog) answer(took time.Duration, throttled bool) {
+	sent := b.out[0]
+	b.out = b.out[1:]
+	b.at = max(b.at, sent+took)
+	a := pace.Answer{Asked: 10, Got: 10, Hungry: true, Sent: began.Add(sent)}
+	if throttled {
+		a.Got, a.Failed, a.Throttled = 0, true, true
+	}
+	b.p.Answered(a, view(b.at, 10_000, 0, 0))
+}
+
+// run lets n receives come back, one of so many throttled (0: none), and returns how many are out then.
+func (b *backlog) run(n int, took time.Duration, throttled int) int {
+	for i := range n {
+		b.fill()
+		b.answer(took, throttled > 0 && i%throttled == throttled-1)
+	}
+	if throttled > 0 {
+		b.at += time.Second // their back-offs are shorter
+	}
+	return b.fill()
+}
+
+func busy(t *testing.T, receivers int) *backlog {
+	c := events(10_000)
+	c.Receivers = receivers
+	return &backlog{t: t, p: pace.New(c)}
+}
+
+func TestReceiversBecomeMoreThanPlentyWhileThatHelps(t *testing.T) {
+	b := busy(t, 64)
+	require.Equal(t, 15, b.run(14, 20*time.Millisecond, 0), "each answer speaks for one more")
+	require.Less(t, b.run(60, 20*time.Millisecond, 0), 40, "beyond plenty they take their time")
+	require.Equal(t, 64, b.run(300, 20*time.Millisecond, 0))
+	require.Equal(t, 16, b.run(300, 50*time.Millisecond, 0), "answers have become slow: there are too many")
+}
+
+func TestAFewThrottledReceivesSitItOutAlone(t *testing.T) {
+	b := busy(t, 16)
+	require.Equal(t, 16, b.run(100, 10*time.Millisecond, 0))
+	require.Equal(t, 16, b.run(200, 10*time.Millisecond, 50))
+	require.Less(t, b.run(16, 10*time.Millisecond, 1), 8, "many are a sign")
+}

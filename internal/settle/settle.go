@@ -283,12 +283,13 @@ func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (aga
 	return again
 }
 
-// backoff waits a random part of 50 ms, twice as much each time up to 5 s: several
-// tries fit into what is left of a lease that is renewed meanwhile.
+// backoff waits a random part of 10 ms, twice as much each time up to 5 s: several
+// tries fit into what is left of a lease that is renewed meanwhile, and a call that
+// failed by chance does not keep its messages much longer than one that did not.
 func (s *Settler[T]) backoff(tries int) time.Duration {
-	const first, most = 50 * time.Millisecond, 5 * time.Second
+	const first, most = 10 * time.Millisecond, 5 * time.Second
 	bound := most
-	if tries < 8 {
+	if tries < 10 {
 		bound = min(most, first<<(tries-1))
 	}
 	return time.Duration(s.Rand() * float64(bound))
