@@ -751,6 +751,9 @@ func (r *run) leave() int {
 	defer cancel()
 	r.settler.Close(ctx)
 	r.heed(r.in.Close())
+	for _, h := range r.hand {
+		r.c.tally.Duplicates.Add(int64(h.twice)) // its end will not tell any more
+	}
 	return len(r.hand)
 }
 
