@@ -71,3 +71,59 @@ func TestBodiesThatJumpInSizeExceedTheBoundByTheReceivesThatAreOut(t *testing.T)
 		})
 	}
 }
+
+func TestASlotIsFreeAgainAsSoonAsItsHandlerReturns(t *testing.T) {
+	for name, size := range map[string]int{"events": 1, "batches": 5} {
+		t.Run(name, func(t *testing.T) {
+			tellBoth(t, func(w *world) {
+				const at, quick = 4, 30
+				w.send(0, size*(1+quick))
+				c := w.consumer(sluice.Options{BatchSize: size, Concurrency: at, WaitTime: 100 * time.Millisecond})
+				stop := w.run(c, w.handler(func(_ context.Context, batch []*sluice.Message) error {
+					if batch[0].Body == "0" { // came with others, and is slower than all
+						time.Sleep(time.Hour)
+						return nil
+					}
+					time.Sleep(time.Second)
+					return nil
+				}))
+				time.Sleep(quick/(at-1)*time.Second + 500*time.Millisecond)
+				require.Len(w, w.seen(), 1+quick, "three slots go on beside the one that is taken")
+				require.Equal(w, 1, c.Stats().Handlers)
+				time.Sleep(time.Hour)
+				require.NoError(w, stop())
+				w.eachOnce(size * (1 + quick))
+			})
+		})
+	}
+}
+
+func TestRoomIsGivenBackOnceForEachMessage(t *testing.T) {
+	tell(t, func(w *world) {
+		w.slow(8 * time.Millisecond)
+		for i := range 500 {
+			w.server.Send(w.url, fmt.Sprintf("%0*d", 1000+i, i))
+		}
+		var handled int
+		c := w.consumer(sluice.Options{Concurrency: 1, BatchSize: 100, RetryDelay: func(*sluice.Message, error) time.Duration { return time.Second }})
+		stop := w.run(c, w.handler(sluice.Each(func(_ context.Context, m *sluice.Message) error {
+			handled++
+			s := c.Stats()
+			require.GreaterOrEqual(w, s.BytesInFlight, s.InFlight*1000)
+			require.LessOrEqual(w, s.BytesInFlight, s.InFlight*1500)
+			time.Sleep(10 * time.Millisecond)
+			if handled%3 == 0 && m.ReceiveCount == 1 {
+				return errBad
+			}
+			return nil
+		})))
+		for len(w.left()) > 0 {
+			time.Sleep(time.Second)
+			s := c.Stats()
+			require.GreaterOrEqual(w, s.BytesInFlight, s.InFlight*1000)
+			require.LessOrEqual(w, s.BytesInFlight, s.InFlight*1500)
+		}
+		require.NoError(w, stop())
+		w.adds(c)
+	})
+}

@@ -2,10 +2,10 @@ package sluice_test
 
 import (
 	"context"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -138,17 +138,47 @@ func TestEveryCallHasADeadlineOfItsOwnAndNotTheCallersContext(t *testing.T) {
 	})
 }
 
-func TestDuplicatesInOneDeleteDoNotSpoilTheOthers(t *testing.T) {
+func TestTheBackOffBeginsAnewAfterASuccess(t *testing.T) {
 	tell(t, func(w *world) {
-		random := rand.New(rand.NewPCG(1, 2))
-		w.send(0, 300)
-		w.slow(8 * time.Millisecond)
-		w.server.Inject(sqstest.Fault{Op: opReceive, Twice: true, Match: func(sqstest.Call) bool { return random.IntN(2) == 0 }})
-		stop := w.run(w.consumer(sluice.Options{Concurrency: 50}), w.handler(takes(20*time.Millisecond)))
-		time.Sleep(20 * time.Second)
+		end := w.outage(sqstest.Unavailable(), opReceive)
+		e := w.watch()
+		stop := w.run(w.consumer(sluice.Options{PollTime: 20 * time.Second}), w.handler(nil))
+		time.Sleep(time.Hour)
+		end()
+		time.Sleep(time.Minute)
+		w.server.Inject(sqstest.Fault{Op: opReceive, Err: sqstest.Unavailable(), Times: 1})
+		before := len(e.calls(opReceive))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		at := e.calls(opReceive)[before:]
+		require.Greater(w, len(at), 2)
+		require.Less(w, at[1].Sub(at[0]), 100*time.Millisecond, "the one that failed, and the next")
 		require.NoError(w, stop())
-		require.Empty(w, w.left())
-		require.Equal(w, 300, w.handled())
-		require.Zero(w, w.server.Stats().Calls[opDelete].Failed)
+	})
+}
+
+func TestTheBackOffIsFullyJittered(t *testing.T) {
+	tell(t, func(w *world) {
+		w.outage(sqstest.Unavailable(), opReceive)
+		e := w.watch()
+		c := w.consumer(sluice.Options{})
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(3 * time.Hour)
+		at := e.calls(opReceive)
+		require.NoError(w, stop())
+		var short, long int // of the waits that may be up to 30 s
+		gaps := at[20:]
+		for i := range gaps[1:] {
+			gap := gaps[i+1].Sub(gaps[i])
+			require.LessOrEqual(w, gap, 30*time.Second)
+			if gap < 10*time.Second {
+				short++
+			}
+			if gap > 20*time.Second {
+				long++
+			}
+		}
+		require.Greater(w, short, len(gaps)/5, "a third of them: a thousand consumers do not come back at once")
+		require.Greater(w, long, len(gaps)/5)
 	})
 }

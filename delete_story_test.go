@@ -2,8 +2,6 @@ package sluice_test
 
 import (
 	"context"
-	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,83 +78,5 @@ func TestADeleteDoesNotLingerTowardsTheEndOfItsLease(t *testing.T) {
 		require.LessOrEqual(w, at[0].Sub(w.began), 6500*time.Millisecond, "a quarter of what was left")
 		require.NoError(w, stop())
 		w.eachOnce(1)
-	})
-}
-
-func TestARenewalCountsFromItsSending(t *testing.T) {
-	tell(t, func(w *world) {
-		// The first renewal is sent at 5 s, has its effect at once and is answered at 7 s;
-		// no other is confirmed. So the lease ends at 15 s, and not at 17.
-		w.send(0, 1)
-		w.server.Inject(sqstest.Fault{Op: opChange, Lag: 2 * time.Second, Times: 1})
-		w.server.Inject(sqstest.Fault{Op: opChange, Err: sqstest.Unavailable(), Skip: 1, Times: patience})
-		c := w.consumer(sluice.Options{Concurrency: 1, VisibilityTimeout: 10 * time.Second})
-		var ended atomic.Int64
-		stop := w.run(c, w.handler(func(ctx context.Context, _ []*sluice.Message) error {
-			<-ctx.Done()
-			if ended.CompareAndSwap(0, int64(time.Since(w.began))) {
-				require.ErrorIs(w, context.Cause(ctx), sluice.ErrLeaseLost)
-			}
-			return context.Cause(ctx)
-		}))
-		time.Sleep(18 * time.Second)
-		require.InDelta(w, 15*time.Second, ended.Load(), float64(100*time.Millisecond))
-		_ = stop()
-	})
-}
-
-func TestASlotIsFreeAgainAsSoonAsItsHandlerReturns(t *testing.T) {
-	for name, size := range map[string]int{"events": 1, "batches": 5} {
-		t.Run(name, func(t *testing.T) {
-			tellBoth(t, func(w *world) {
-				const at, quick = 4, 30
-				w.send(0, size*(1+quick))
-				c := w.consumer(sluice.Options{BatchSize: size, Concurrency: at, WaitTime: 100 * time.Millisecond})
-				stop := w.run(c, w.handler(func(_ context.Context, batch []*sluice.Message) error {
-					if batch[0].Body == "0" { // came with others, and is slower than all
-						time.Sleep(time.Hour)
-						return nil
-					}
-					time.Sleep(time.Second)
-					return nil
-				}))
-				time.Sleep(quick/(at-1)*time.Second + 500*time.Millisecond)
-				require.Len(w, w.seen(), 1+quick, "three slots go on beside the one that is taken")
-				require.Equal(w, 1, c.Stats().Handlers)
-				time.Sleep(time.Hour)
-				require.NoError(w, stop())
-				w.eachOnce(size * (1 + quick))
-			})
-		})
-	}
-}
-
-func TestRoomIsGivenBackOnceForEachMessage(t *testing.T) {
-	tell(t, func(w *world) {
-		w.slow(8 * time.Millisecond)
-		for i := range 500 {
-			w.server.Send(w.url, fmt.Sprintf("%0*d", 1000+i, i))
-		}
-		var handled int
-		c := w.consumer(sluice.Options{Concurrency: 1, BatchSize: 100, RetryDelay: func(*sluice.Message, error) time.Duration { return time.Second }})
-		stop := w.run(c, w.handler(sluice.Each(func(_ context.Context, m *sluice.Message) error {
-			handled++
-			s := c.Stats()
-			require.GreaterOrEqual(w, s.BytesInFlight, s.InFlight*1000)
-			require.LessOrEqual(w, s.BytesInFlight, s.InFlight*1500)
-			time.Sleep(10 * time.Millisecond)
-			if handled%3 == 0 && m.ReceiveCount == 1 {
-				return errBad
-			}
-			return nil
-		})))
-		for len(w.left()) > 0 {
-			time.Sleep(time.Second)
-			s := c.Stats()
-			require.GreaterOrEqual(w, s.BytesInFlight, s.InFlight*1000)
-			require.LessOrEqual(w, s.BytesInFlight, s.InFlight*1500)
-		}
-		require.NoError(w, stop())
-		w.adds(c)
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,43 +12,6 @@ import (
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/sqstest"
 )
-
-// A try is one handling of a message of a group.
-type try struct {
-	body  string
-	at    time.Duration // since the world began
-	count int           // the message's receive count
-}
-
-// tries keeps the handlings of a story, in their order.
-type tries struct {
-	*world
-
-	mu  sync.Mutex // guards all
-	all []try
-}
-
-func (t *tries) note(m *sluice.Message) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.all = append(t.all, try{m.Body, time.Since(t.began), m.ReceiveCount})
-}
-
-// of returns the handlings of a message.
-func (t *tries) of(body string) []try {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(t.all), func(one try) bool { return one.body != body })
-}
-
-func (t *tries) bodies() (all []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, one := range t.all {
-		all = append(all, one.body)
-	}
-	return all
-}
 
 func TestEachStopsAGroupAtItsFirstFailureAndGoesOnWithTheOthers(t *testing.T) {
 	var batch []*sluice.Message

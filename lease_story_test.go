@@ -3,6 +3,7 @@ package sluice_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -389,126 +390,6 @@ func TestADeletedMessageIsNoLostLease(t *testing.T) {
 	})
 }
 
-func TestADuplicateOfAMessageInHandIsAdopted(t *testing.T) {
-	tellBoth(t, func(w *world) {
-		w.send(0, 3)
-		c := w.consumer(sluice.Options{})
-		stop := w.run(c, w.handler(takes(time.Minute)))
-		time.Sleep(20 * time.Second)
-		for _, m := range w.left() {
-			require.True(w, w.server.ExpireLease(w.url, m.ID))
-		}
-		time.Sleep(time.Minute)
-		require.NoError(w, stop())
-		require.Equal(w, 3, w.handled())
-		require.EqualValues(w, 3, c.Stats().Duplicates)
-		require.Empty(w, w.left(), "the newest handle deletes")
-		require.Equal(w, 6, w.counts().Deliveries)
-		w.agrees(c)
-	})
-}
-
-func TestADuplicateThatArrivesWhileTheDeleteIsPendingIsDeletedWithItsNewHandle(t *testing.T) {
-	tell(t, func(w *world) {
-		w.send(0, 3)
-		end := w.outage(sqstest.Unavailable(), opDelete)
-		c := w.consumer(sluice.Options{})
-		stop := w.run(c, w.handler(nil))
-		time.Sleep(20 * time.Second)
-		for _, m := range w.left() {
-			require.True(w, w.server.ExpireLease(w.url, m.ID))
-		}
-		time.Sleep(10 * time.Second)
-		end()
-		time.Sleep(10 * time.Second)
-		require.NoError(w, stop())
-		require.Equal(w, 3, w.handled())
-		require.Empty(w, w.left())
-		w.agrees(c)
-	})
-}
-
-func TestADuplicateThatArrivesWhileTheDeleteIsOnItsWayIsDeletedOnceMore(t *testing.T) {
-	tell(t, func(w *world) {
-		w.send(0, 1)
-		w.server.Inject(sqstest.Fault{Op: opDelete, Wait: 2 * time.Second, Times: 1})
-		c := w.consumer(sluice.Options{})
-		stop := w.run(c, w.handler(nil))
-		time.Sleep(time.Second)
-		require.True(w, w.server.ExpireLease(w.url, w.left()[0].ID))
-		time.Sleep(10 * time.Second)
-		require.NoError(w, stop())
-		require.Equal(w, 1, w.handled())
-		require.Empty(w, w.left())
-		require.Equal(w, 2, w.calls(opDelete))
-	})
-}
-
-func TestDuplicatesThatArriveWhileTheirDeleteIsOnItsWayAreDeletedInOneCall(t *testing.T) {
-	tell(t, func(w *world) {
-		w.send(0, 10)
-		w.server.Inject(sqstest.Fault{Op: opDelete, Wait: 2 * time.Second, Times: 1})
-		stop := w.run(w.consumer(sluice.Options{BatchSize: 10}), w.handler(nil))
-		time.Sleep(time.Second)
-		for _, m := range w.left() {
-			require.True(w, w.server.ExpireLease(w.url, m.ID))
-		}
-		time.Sleep(10 * time.Second)
-		require.NoError(w, stop())
-		require.Equal(w, 10, w.handled())
-		require.Empty(w, w.left())
-		require.Equal(w, 2, w.calls(opDelete))
-	})
-}
-
-func TestADeleteMadeOnceMoreHasTheWholeLeaseForItsTries(t *testing.T) {
-	tellBoth(t, func(w *world) {
-		w.send(0, 1)
-		w.server.Inject(sqstest.Fault{Op: opDelete, Wait: 9 * time.Second, NoEffect: true, Times: 1})
-		w.server.Inject(sqstest.Fault{Op: opDelete, Err: sqstest.Unavailable(), Skip: 1, Times: 1})
-		c := w.consumer(sluice.Options{VisibilityTimeout: 4 * time.Second})
-		stop := w.run(c, w.handler(nil))
-		time.Sleep(time.Second)
-		require.True(w, w.server.ExpireLease(w.url, w.left()[0].ID), "received once more while its delete is on its way")
-		time.Sleep(time.Minute)
-		require.NoError(w, stop())
-		require.Equal(w, 3, w.calls(opDelete), "of the old receipt, of the new one, and that again")
-		require.Equal(w, 1, w.handled(), "its lease was renewed all the time")
-		require.Empty(w, w.left())
-		require.Zero(w, c.Stats().Unsettled)
-	})
-}
-
-func TestAMessageReceivedOnceMoreAsItsLeaseEndsIsNotForgotten(t *testing.T) {
-	for range 50 { // the loss and the receive are at one instant: either may be the first
-		tell(t, func(w *world) {
-			w.send(0, 50)
-			end := w.outage(sqstest.Unavailable(), opChange)
-			c := w.consumer(sluice.Options{VisibilityTimeout: 3 * time.Second, PollTime: 2 * time.Second, BatchSize: 100, WaitTime: 10 * time.Second})
-			stop := w.run(c, w.handler(nil))
-			time.Sleep(3100 * time.Millisecond)
-			end()
-			time.Sleep(time.Minute)
-			require.Empty(w, w.left())
-			require.NoError(w, stop())
-			w.adds(c)
-		})
-	}
-}
-
-func TestAMessageRedeliveredAfterItsDeleteIsHandledAgain(t *testing.T) {
-	tell(t, func(w *world) {
-		w.server.Inject(sqstest.Fault{Op: opDelete, Again: true, Times: 1})
-		w.send(0, 3)
-		c := w.consumer(sluice.Options{BatchSize: 3})
-		stop := w.run(c, w.handler(nil))
-		time.Sleep(time.Minute)
-		require.NoError(w, stop())
-		require.Equal(w, 6, w.handled(), "a redelivery is not swallowed")
-		require.Empty(w, w.left())
-	})
-}
-
 func TestABatchThatWaitsLongerThanItsLeasesIsNotRedelivered(t *testing.T) {
 	tell(t, func(w *world) {
 		const n, fill = 10_000, 5 * time.Minute
@@ -594,5 +475,27 @@ func TestTheIdleConsumerBesideDoesNotGetWhatTheFirstHolds(t *testing.T) {
 		require.NoError(w, stopSecond())
 		w.eachOnce(50)
 		w.agrees(first, second)
+	})
+}
+
+func TestARenewalCountsFromItsSending(t *testing.T) {
+	tell(t, func(w *world) {
+		// The first renewal is sent at 5 s, has its effect at once and is answered at 7 s;
+		// no other is confirmed. So the lease ends at 15 s, and not at 17.
+		w.send(0, 1)
+		w.server.Inject(sqstest.Fault{Op: opChange, Lag: 2 * time.Second, Times: 1})
+		w.server.Inject(sqstest.Fault{Op: opChange, Err: sqstest.Unavailable(), Skip: 1, Times: patience})
+		c := w.consumer(sluice.Options{Concurrency: 1, VisibilityTimeout: 10 * time.Second})
+		var ended atomic.Int64
+		stop := w.run(c, w.handler(func(ctx context.Context, _ []*sluice.Message) error {
+			<-ctx.Done()
+			if ended.CompareAndSwap(0, int64(time.Since(w.began))) {
+				require.ErrorIs(w, context.Cause(ctx), sluice.ErrLeaseLost)
+			}
+			return context.Cause(ctx)
+		}))
+		time.Sleep(18 * time.Second)
+		require.InDelta(w, 15*time.Second, ended.Load(), float64(100*time.Millisecond))
+		_ = stop()
 	})
 }

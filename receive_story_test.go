@@ -318,21 +318,6 @@ func TestAnswersThatAreNotFullDoNotStopAConsumer(t *testing.T) {
 	}
 }
 
-func TestDuplicatesInOneAnswerAreHandledOnce(t *testing.T) {
-	tellBoth(t, func(w *world) {
-		w.send(0, 20)
-		w.server.Inject(sqstest.Fault{Op: opReceive, Twice: true})
-		c := w.consumer(sluice.Options{BatchSize: 20})
-		stop := w.run(c, w.handler(takes(time.Minute)))
-		time.Sleep(2 * time.Minute)
-		require.NoError(w, stop())
-		require.Equal(w, 20, w.handled())
-		require.EqualValues(w, 20, c.Stats().Duplicates)
-		require.Empty(w, w.left())
-		w.adds(c)
-	})
-}
-
 func TestWrongDigestsLoseNoMessage(t *testing.T) {
 	tell(t, func(w *world) {
 		w.client = w.server.Client()

@@ -2,11 +2,9 @@ package sluice_test
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/smithy-go"
@@ -124,72 +122,5 @@ func TestARunThatEndsByItselfSaysWhyOnce(t *testing.T) {
 		require.ErrorAs(w, err, &coded)
 		require.Equal(w, 1, strings.Count(out.String(), "level=ERROR"), out.String())
 		require.Contains(w, out.String(), w.url)
-	})
-}
-
-func TestTheDefaultsFitTheThirtySecondsThatKubernetesGives(t *testing.T) {
-	tellBoth(t, func(w *world) {
-		free := make(chan struct{})
-		defer close(free)
-		w.send(0, 30)
-		w.server.Inject(sqstest.Fault{Op: opReceive, Wait: time.Hour, Skip: 3}) // the last one hangs
-		c := w.consumer(sluice.Options{})
-		stop := w.run(c, w.handler(func(ctx context.Context, batch []*sluice.Message) error {
-			if batch[0].Body == "3" {
-				<-free
-			}
-			return heeds(time.Hour)(ctx, batch)
-		}))
-		time.Sleep(30 * time.Second)
-		w.outage(sqstest.Unavailable(), opDelete, opChange)
-		at := time.Now()
-		require.ErrorIs(w, stop(), sluice.ErrShutdown)
-		require.LessOrEqual(w, time.Since(at), 29*time.Second, "before the process is killed")
-		w.silent()
-	})
-}
-
-func TestTheBackOffBeginsAnewAfterASuccess(t *testing.T) {
-	tell(t, func(w *world) {
-		end := w.outage(sqstest.Unavailable(), opReceive)
-		e := w.watch()
-		stop := w.run(w.consumer(sluice.Options{PollTime: 20 * time.Second}), w.handler(nil))
-		time.Sleep(time.Hour)
-		end()
-		time.Sleep(time.Minute)
-		w.server.Inject(sqstest.Fault{Op: opReceive, Err: sqstest.Unavailable(), Times: 1})
-		before := len(e.calls(opReceive))
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		at := e.calls(opReceive)[before:]
-		require.Greater(w, len(at), 2)
-		require.Less(w, at[1].Sub(at[0]), 100*time.Millisecond, "the one that failed, and the next")
-		require.NoError(w, stop())
-	})
-}
-
-func TestTheBackOffIsFullyJittered(t *testing.T) {
-	tell(t, func(w *world) {
-		w.outage(sqstest.Unavailable(), opReceive)
-		e := w.watch()
-		c := w.consumer(sluice.Options{})
-		stop := w.run(c, w.handler(nil))
-		time.Sleep(3 * time.Hour)
-		at := e.calls(opReceive)
-		require.NoError(w, stop())
-		var short, long int // of the waits that may be up to 30 s
-		gaps := at[20:]
-		for i := range gaps[1:] {
-			gap := gaps[i+1].Sub(gaps[i])
-			require.LessOrEqual(w, gap, 30*time.Second)
-			if gap < 10*time.Second {
-				short++
-			}
-			if gap > 20*time.Second {
-				long++
-			}
-		}
-		require.Greater(w, short, len(gaps)/5, "a third of them: a thousand consumers do not come back at once")
-		require.Greater(w, long, len(gaps)/5)
 	})
 }

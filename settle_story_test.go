@@ -5,13 +5,10 @@ import (
 	"errors"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
@@ -417,127 +414,6 @@ func TestALingerDoesNotOutliveTheLeaseOfWhatIsGivenBack(t *testing.T) {
 		require.Len(w, at, 2)
 		require.InDelta(w, time.Hour, at[1], float64(time.Minute))
 		require.Equal(w, 2, w.counts().Deliveries)
-	})
-}
-
-func TestADeadLetterIsSentAndThenDeleted(t *testing.T) {
-	tellBoth(t, func(w *world) {
-		dead := w.server.MustCreateQueue("dead", nil)
-		in := &sqs.SendMessageInput{QueueUrl: &w.url, MessageBody: new("body \u00e9"), MessageGroupId: new("tenant"), MessageAttributes: map[string]types.MessageAttributeValue{
-			"kind": {DataType: new("String"), StringValue: new("order")},
-			"raw":  {DataType: new("Binary"), BinaryValue: []byte{0, 1, 2}},
-		}}
-		_, err := w.server.SendMessage(w.Context(), in)
-		require.NoError(w, err)
-		e := w.watch()
-		c := w.consumer(sluice.Options{DeadLetterQueueURL: dead})
-		stop := w.run(c, w.handler(fails(sluice.DeadLetter(errors.New("no such customer\x00")))))
-		time.Sleep(time.Second)
-		require.NoError(w, stop())
-		require.Empty(w, w.left())
-		require.EqualValues(w, 1, c.Stats().DeadLettered)
-		require.EqualValues(w, 1, c.Stats().Deleted)
-		require.Less(w, e.of(sqstest.Sent)[0].Seq, e.of(sqstest.Deleted)[0].Seq)
-
-		out, err := w.server.ReceiveMessage(w.Context(), &sqs.ReceiveMessageInput{
-			QueueUrl: &dead, MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
-		})
-		require.NoError(w, err)
-		require.Len(w, out.Messages, 1)
-		m := out.Messages[0]
-		require.Equal(w, "body \u00e9", *m.Body)
-		require.Equal(w, "tenant", m.Attributes["MessageGroupId"])
-		require.Equal(w, "order", *m.MessageAttributes["kind"].StringValue)
-		require.Equal(w, []byte{0, 1, 2}, m.MessageAttributes["raw"].BinaryValue)
-		require.Equal(w, "no such customer", *m.MessageAttributes["Sluice.Reason"].StringValue)
-		require.Equal(w, w.url, *m.MessageAttributes["Sluice.Source"].StringValue)
-		require.Equal(w, "1", *m.MessageAttributes["Sluice.ReceiveCount"].StringValue)
-	})
-}
-
-func TestADeadLetterThatCannotBeSentStaysInItsQueue(t *testing.T) {
-	tell(t, func(w *world) {
-		dead := "http://sqs.us-east-1.localhost/000000000000/nowhere"
-		w.send(0, 3)
-		c := w.consumer(sluice.Options{DeadLetterQueueURL: dead})
-		stop := w.run(c, w.handler(fails(sluice.DeadLetter(errBad))))
-		time.Sleep(10 * time.Second)
-		require.NoError(w, stop(), "a dead-letter queue that is missing does not end the run")
-		require.Len(w, w.left(), 3)
-		require.Zero(w, w.calls(opDelete))
-		require.EqualValues(w, 3, c.Stats().GivenBack)
-		require.Zero(w, c.Stats().DeadLettered)
-	})
-}
-
-// A gravedigger cannot send dead letters, and hears so in the moment in which the
-// next receive brings messages.
-type gravedigger struct {
-	*sqstest.Server
-
-	brought atomic.Int64  // answers with messages
-	again   chan struct{} // closed by the second of them
-}
-
-func (g *gravedigger) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
-	out, err := g.Server.ReceiveMessage(ctx, in, opts...)
-	if err == nil && len(out.Messages) > 0 && g.brought.Add(1) == 2 {
-		close(g.again)
-	}
-	return out, err
-}
-
-func (g *gravedigger) SendMessage(ctx context.Context, _ *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
-	select {
-	case <-g.again:
-	case <-ctx.Done():
-	}
-	return nil, sqstest.Unavailable()
-}
-
-func TestAMessageThatCouldNotBeBuriedIsNotDeleted(t *testing.T) {
-	for range 100 { // of two events at one instant, either may be the first
-		tell(t, func(w *world) {
-			dead := w.server.MustCreateQueue("dead", nil)
-			w.client = &gravedigger{Server: w.server, again: make(chan struct{})}
-			w.send(0, 1)
-			w.outage(sqstest.Unavailable(), opChange) // the lease ends, and the message is received once more
-			c := w.consumer(sluice.Options{VisibilityTimeout: 2 * time.Second, PollTime: time.Second, DeadLetterQueueURL: dead})
-			stop := w.run(c, w.handler(fails(sluice.DeadLetter(errBad))))
-			time.Sleep(2500 * time.Millisecond)
-			require.Len(w, w.left(), 1)
-			require.Error(w, stop())
-		})
-	}
-}
-
-func TestADeadLetterIsSentOnceMoreAfterAFailure(t *testing.T) {
-	tell(t, func(w *world) {
-		dead := w.server.MustCreateQueue("dead", nil)
-		w.send(0, 3)
-		end := w.outage(sqstest.Unavailable(), opSend)
-		c := w.consumer(sluice.Options{DeadLetterQueueURL: dead})
-		stop := w.run(c, w.handler(fails(sluice.DeadLetter(errBad))))
-		time.Sleep(3 * time.Minute)
-		require.Len(w, w.left(), 3)
-		end()
-		time.Sleep(10 * time.Second)
-		require.NoError(w, stop())
-		require.Empty(w, w.left())
-		require.Len(w, w.server.Messages(dead), 3)
-		require.Equal(w, 3, w.handled())
-	})
-}
-
-func TestTheLongestMessageCanBeBuried(t *testing.T) {
-	tell(t, func(w *world) {
-		dead := w.server.MustCreateQueue("dead", nil)
-		w.server.Send(w.url, strings.Repeat("x", 1<<20))
-		stop := w.run(w.consumer(sluice.Options{DeadLetterQueueURL: dead}), w.handler(fails(sluice.DeadLetter(errors.New(strings.Repeat("because ", 1000))))))
-		time.Sleep(10 * time.Second)
-		require.NoError(w, stop())
-		require.Empty(w, w.left())
-		require.Len(w, w.server.Messages(dead), 1)
 	})
 }
 

@@ -392,3 +392,25 @@ func TestAGoexitDuringAStopHoldsNothingUp(t *testing.T) {
 		require.Len(w, w.left(), 5)
 	})
 }
+
+func TestTheDefaultsFitTheThirtySecondsThatKubernetesGives(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		free := make(chan struct{})
+		defer close(free)
+		w.send(0, 30)
+		w.server.Inject(sqstest.Fault{Op: opReceive, Wait: time.Hour, Skip: 3}) // the last one hangs
+		c := w.consumer(sluice.Options{})
+		stop := w.run(c, w.handler(func(ctx context.Context, batch []*sluice.Message) error {
+			if batch[0].Body == "3" {
+				<-free
+			}
+			return heeds(time.Hour)(ctx, batch)
+		}))
+		time.Sleep(30 * time.Second)
+		w.outage(sqstest.Unavailable(), opDelete, opChange)
+		at := time.Now()
+		require.ErrorIs(w, stop(), sluice.ErrShutdown)
+		require.LessOrEqual(w, time.Since(at), 29*time.Second, "before the process is killed")
+		w.silent()
+	})
+}
