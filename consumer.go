@@ -511,7 +511,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: max(4, o.Receivers), Rand: o.rand,
 		Go:   func(call func()) { r.callers.Go(crew.Once(call)) },
-		Done: func(results []settle.Result[*held]) { r.in.Leave(doing(func() { r.settled(results) })) },
+		Done: func(results []settle.Result[*held]) { r.tell(doing(func() { r.settled(results) }), nil) },
 		Send: r.bury, Unburied: r.unburied,
 	})
 	r.pace = pace.New(pace.Config{
