@@ -126,9 +126,9 @@ func TestEveryCallHasADeadlineOfItsOwnAndNotTheCallersContext(t *testing.T) {
 			}
 			return nil
 		})))
-		require.NoError(w, err)
 		require.Zero(w, d.none, "calls without a deadline")
 		require.Zero(w, d.ended, "calls whose context had ended")
+		require.NoError(w, err)
 		require.Equal(w, 7*time.Second, d.most[opReceive], "the poll and a margin")
 		for _, op := range []string{opDelete, opChange} {
 			require.LessOrEqual(w, d.most[op], 10*time.Second, op)
