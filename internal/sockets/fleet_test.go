@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -27,7 +28,7 @@ type child struct {
 	ended   time.Time
 
 	signalled time.Time
-	held      map[string]bool // messages in flight when it was killed by SIGKILL
+	held      map[string]bool // messages that it held when it was killed by SIGKILL
 }
 
 // A fleet are the consumers' processes, all that there were.
@@ -53,7 +54,7 @@ func (f *fleet) start() (*child, error) {
 	c := &child{number: s.Number, ready: make(chan struct{}), gone: make(chan struct{})}
 	c.cmd = exec.CommandContext(f.ctx, os.Args[0])
 	c.cmd.Env = append(os.Environ(), childVariable+"="+string(text), "AWS_ENDPOINT_URL_SQS="+f.endpoint,
-		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=made", "AWS_SECRET_ACCESS_KEY=up", "AWS_EC2_METADATA_DISABLED=true")
+		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID="+accessKey+strconv.Itoa(c.number), "AWS_SECRET_ACCESS_KEY=up", "AWS_EC2_METADATA_DISABLED=true")
 	c.cmd.Stderr = &c.trouble
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err

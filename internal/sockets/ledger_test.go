@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/sluice-go/sluice/internal/sockets/chaos"
@@ -18,12 +21,13 @@ type place struct {
 }
 
 // A ledger is what the queues and the network know: which messages were sent and
-// where they stand, how far they have come, and which of them were in an exchange
-// that the network has spoilt.
+// where they stand, how far they have come, who holds them, and which of them were in
+// an exchange that the network has spoilt.
 type ledger struct {
 	mu       sync.Mutex // guards the fields below
 	sent     map[string]place
 	receipts map[string]string // message ids by receipt handle
+	holder   map[string]int    // the child that has received a message last
 	fresh    int               // messages of the standard queue that were received
 	deleted  int
 	again    int           // deliveries beyond a message's first
@@ -33,7 +37,7 @@ type ledger struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{sent: map[string]place{}, receipts: map[string]string{}}
+	return &ledger{sent: map[string]place{}, receipts: map[string]string{}, holder: map[string]int{}}
 }
 
 // observe is told by the queues.
@@ -99,6 +103,59 @@ func (l *ledger) wait(ctx context.Context, what string, met func() bool) error {
 		defer l.mu.Unlock()
 		return fmt.Errorf("waiting until %s: of %d sent %d are deleted: %w", what, len(l.sent), l.deleted, ctx.Err())
 	}
+}
+
+// attribute lets the ledger know which child receives which messages. A child's
+// access key has its number.
+func (l *ledger) attribute(queues http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".ReceiveMessage") {
+			_, credential, _ := strings.Cut(r.Header.Get("Authorization"), "Credential="+accessKey)
+			number, _, _ := strings.Cut(credential, "/")
+			child, err := strconv.Atoi(number)
+			if err != nil {
+				panic(err) // nobody but children receives
+			}
+			w = &witness{w, child, l}
+		}
+		queues.ServeHTTP(w, r)
+	})
+}
+
+// accessKey begins the access keys of children.
+const accessKey = "child"
+
+// A witness reads the answer to a child's receive, which the queue writes at once.
+type witness struct {
+	http.ResponseWriter
+
+	child  int
+	ledger *ledger
+}
+
+func (w *witness) Write(body []byte) (int, error) {
+	var out answer
+	if err := json.Unmarshal(body, &out); err != nil {
+		panic(err) // the embedded queue writes nothing else
+	}
+	w.ledger.receivedBy(w.child, out)
+	return w.ResponseWriter.Write(body)
+}
+
+func (l *ledger) receivedBy(child int, a answer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range a.Messages {
+		l.holder[m.MessageID] = child
+	}
+}
+
+// heldBy tells whether a child is the one that has received a message last.
+func (l *ledger) heldBy(child int, id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	holder, known := l.holder[id]
+	return known && holder == child
 }
 
 // Requests and answers, as far as they name messages.

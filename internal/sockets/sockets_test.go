@@ -111,8 +111,8 @@ func badNetwork(t *testing.T, p plan) {
 	}
 }
 
-// A SIGKILL loses nothing. What is handled again was in flight when the process was
-// killed that had handled it before.
+// A SIGKILL loses nothing. What is handled again was held by the process that was
+// killed: it had received it, and not deleted it.
 func kills(t *testing.T, p plan) {
 	w := newWorld(t, p)
 	w.play()
@@ -121,7 +121,7 @@ func kills(t *testing.T, p plan) {
 	for id, by := range h.repeated {
 		for _, number := range by[:len(by)-1] {
 			if !w.fleet.children[number].held[id] {
-				t.Errorf("message %s was handled by children %v, and was not in flight when child %d was killed", id, by, number)
+				t.Errorf("message %s was handled by children %v, and child %d did not hold it when it was killed", id, by, number)
 			}
 		}
 	}
@@ -195,6 +195,6 @@ func (w *world) report(h *histories) {
 		held += len(c.held)
 		slowest = max(slowest, c.ended.Sub(c.signalled))
 	}
-	w.Logf("%d messages, %d × %v: lost 0, handled again %d, received again %d, in flight at the kills %d, longest stop %v",
+	w.Logf("%d messages, %d × %v: lost 0, handled again %d, received again %d, held by killed children %d, longest stop %v",
 		w.messages, w.kills, w.signal, again, w.ledger.again, held, slowest.Round(time.Millisecond))
 }

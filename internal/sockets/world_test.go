@@ -72,7 +72,7 @@ func newWorld(t *testing.T, p plan) *world {
 		w.urls[queue] = w.account.MustCreateQueue(queue, nil)
 	}
 	w.account.Observe(w.ledger.observe)
-	server := httptest.NewServer(w.account)
+	server := httptest.NewServer(w.ledger.attribute(w.account))
 	t.Cleanup(server.Close)
 	address := server.Listener.Addr().String()
 	if p.network != nil {
@@ -169,22 +169,23 @@ func (w *world) kill() {
 	w.running = append(w.running[:i:i], w.running[i+1:]...)
 	if w.signal == syscall.SIGKILL {
 		c.held = map[string]bool{}
-		w.flying(c.held)
+		w.hold(c)
 	}
 	require.NoError(w, c.signal(w.ctx, w.signal))
 	if w.signal == syscall.SIGKILL {
 		<-c.gone
-		w.flying(c.held) // what it has received between the first look and its death
+		w.hold(c) // what it has received between the first look and its death
 	}
 	w.start()
 }
 
-// flying adds the messages that are in flight, by the queues' own account.
-func (w *world) flying(to map[string]bool) {
+// hold notes which messages a child holds: by the queues' own account they are in
+// flight, and it has received them.
+func (w *world) hold(c *child) {
 	for queue := range w.urls {
 		for _, m := range w.account.Messages(queue) {
-			if m.State == sqstest.InFlight {
-				to[m.ID] = true
+			if m.State == sqstest.InFlight && w.ledger.heldBy(c.number, m.ID) {
+				c.held[m.ID] = true
 			}
 		}
 	}
