@@ -123,7 +123,7 @@ func (p Pace) busy(round int, names []string) [][]Job {
 func (p Pace) steady(section string, cell Cell, peer string, batch, round int) Job {
 	spec := child.Spec{Peer: peer, Handlers: cell.C, Handling: cell.H, Batch: batch, Warm: p.Warm, Window: p.Window}
 	if batch > 0 {
-		spec.Handlers = max(1, cell.C/batch) // as many messages are handled at once, if a call takes so many
+		spec.Handlers = (cell.C + batch - 1) / batch // as many messages are handled at once, or the few more that a whole call takes
 		peer = fmt.Sprintf("batches of %d", batch)
 	}
 	return Job{

@@ -318,8 +318,9 @@ func (p *Pace) holds() bool { return p.Hold && p.Batch > 1 }
 // where a receive brings a single message anyway: more receivers would make
 // fuller answers emptier.
 func (p *Pace) spare(latency time.Duration) int {
+	const few = 1.25 // messages that come meanwhile; a rate of one is at times measured as more
 	meanwhile := p.arrival.rate * latency.Seconds()
-	if meanwhile > 1 || meanwhile == 0 {
+	if meanwhile > few || meanwhile == 0 {
 		return 1
 	}
 	return 1 + int(math.Ceil(meanwhile+3*math.Sqrt(meanwhile)))
