@@ -187,6 +187,7 @@ type call struct {
 	outcomes []outcome   // of each message
 	panicked *PanicError // nil: it did not
 	cause    error       // why its context ended; nil: it had not
+	limited  bool        // it took longer than ProcessingLimit, whatever ended its context; its leases are renewed no more
 	dropped  []*held     // failed, with leases that had been lost: nothing to tell SQS
 
 	deletes []*lease.Lease[*held] // of those that succeeded
@@ -295,9 +296,7 @@ var exit PanicError
 // settle carries out what the handler said of its messages. On a FIFO queue the
 // loop does that, since it knows what stands behind them in their groups.
 func (r *run) settle(ctx context.Context, c *call) {
-	if c.limit != nil {
-		c.limit.Stop()
-	}
+	c.limited = c.limit != nil && !c.limit.Stop()
 	c.took = time.Since(c.began)
 	c.read()
 	if r.lines != nil {
@@ -508,15 +507,14 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 		return
 	}
 	// After the limit the leases are renewed no more, and nothing can go on under them.
-	limited := errors.Is(c.cause, ErrProcessingLimit)
-	if o.unhandled() && !limited { // and what stands before it is being settled
+	if o.unhandled() && !c.limited { // and what stands before it is being settled
 		r.retake(head.GroupID, hs, time.Time{})
 		return
 	}
 	head.tries++
 	orElse(&head.failed, now)
 	switch {
-	case r.opts.OnGroupFailure == GoOn && !limited:
+	case r.opts.OnGroupFailure == GoOn && !c.limited:
 		r.settler.GiveBack(0, o.delay, &head.lease)
 		r.retake(head.GroupID, hs[1:], time.Time{})
 	case r.patient(c, head, now.Add(o.delay)):
@@ -532,7 +530,7 @@ func (r *run) patient(c *call, head *held, next time.Time) bool {
 	switch {
 	case r.opts.OnGroupFailure != RetryInPlace, r.closing, r.drain:
 		return false
-	case errors.Is(c.cause, ErrProcessingLimit): // its lease is renewed no more
+	case c.limited: // its lease is renewed no more
 		return false
 	case head.tries >= r.opts.InPlaceTries, next.Sub(head.failed) > r.opts.InPlaceTime:
 		return false

@@ -3,6 +3,7 @@ package sluice_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"runtime"
 	"testing"
 	"time"
@@ -148,5 +149,28 @@ func TestEmptyAnswersThatComeAtOnceMakeNoSpin(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Less(w, w.calls(opReceive), 10_000, "less than three a second")
 		require.NoError(w, stop())
+	})
+}
+
+// A layer is an HTTP client around another one. Its type has an ==, its values need not.
+type layer struct{ inner sqs.HTTPClient }
+
+func (l layer) Do(r *http.Request) (*http.Response, error) { return l.inner.Do(r) }
+
+type doing func(*http.Request) (*http.Response, error)
+
+func (do doing) Do(r *http.Request) (*http.Response, error) { return do(r) }
+
+func TestAnHTTPClientThatCannotBeComparedIsUsedAllTheSame(t *testing.T) {
+	tell(t, func(w *world) {
+		sdk := w.server.Client()
+		inner := sdk.Options().HTTPClient
+		w.client = sqs.New(sdk.Options(), func(o *sqs.Options) { o.HTTPClient = layer{doing(inner.Do)} })
+		w.send(0, 30)
+		c := w.consumer(sluice.Options{PollTime: time.Second})
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		w.eachOnce(30)
 	})
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
@@ -101,5 +103,73 @@ func TestWhatWasNotHandledIsNotDiscarded(t *testing.T) {
 		slices.Sort(seen)
 		require.Equal(w, []string{"a 0", "a 1", "a 2"}, seen)
 		require.Empty(w, w.server.Messages("orders.fifo"))
+	})
+}
+
+func TestALimitThatWasNotTheFirstToEndACallEndsItsLeasesAllTheSame(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		w.slow(8 * time.Millisecond)
+		w.sendGroup("a", "a")
+		w.sendGroup("b", "b")
+		calls := 0
+		c := w.consumer(sluice.Options{BatchSize: 2, ProcessingLimit: time.Minute, RetryDelay: func(*sluice.Message, error) time.Duration { return time.Second }})
+		stop := w.run(c, func(ctx context.Context, batch []*sluice.Message) error {
+			calls++
+			if calls > 1 {
+				time.Sleep(40 * time.Second)
+				return context.Cause(ctx)
+			}
+			_, err := w.server.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &w.url, ReceiptHandle: &batch[0].ReceiptHandle})
+			require.NoError(w, err)
+			time.Sleep(70 * time.Second) // the loss of the first ends the context, not the limit
+			return errBad
+		})
+		time.Sleep(time.Hour)
+		require.NoError(w, stop())
+		require.EqualValues(w, 1, c.Stats().LeasesLost)
+	})
+}
+
+func TestAHandlerThatFailsInTheInstantOfTheLimitIsNotTriedAgainUnderAnEndedLease(t *testing.T) {
+	for range 20 {
+		tell(t, func(w *world) {
+			w.groups()
+			for i := range 20 {
+				w.sendGroup(fmt.Sprint(i), "x")
+			}
+			var calls atomic.Int64
+			c := w.consumer(sluice.Options{Concurrency: 20, ProcessingLimit: time.Minute, RetryDelay: func(*sluice.Message, error) time.Duration { return time.Second }})
+			stop := w.run(c, func(context.Context, []*sluice.Message) error {
+				if calls.Add(1) <= 20 {
+					time.Sleep(time.Minute)
+					return errBad
+				}
+				time.Sleep(40 * time.Second)
+				return nil
+			})
+			time.Sleep(time.Hour)
+			require.NoError(w, stop())
+			require.Zero(w, c.Stats().LeasesLost)
+		})
+	}
+}
+
+func TestAStopDoesNotWaitForANextTryBehindADeleteThatIsOnItsWay(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		for i := range 3 {
+			w.sendGroup("a", fmt.Sprintf("a %d", i))
+		}
+		w.server.Inject(sqstest.Fault{Op: opDelete, Wait: 5 * time.Second})
+		c := w.consumer(sluice.Options{BatchSize: 3, PollTime: time.Second, RetryDelay: func(*sluice.Message, error) time.Duration { return 20 * time.Second }})
+		stop := w.run(c, w.handler(func(_ context.Context, batch []*sluice.Message) error {
+			return sluice.Failed(batch[1], errBad)
+		}))
+		w.after(2 * time.Second)
+		require.NoError(w, stop())
+		require.Less(w, time.Since(w.began), 6*time.Second)
+		require.Len(w, w.seen(), 1)
+		require.Len(w, w.server.Messages("orders.fifo"), 2)
 	})
 }

@@ -216,10 +216,13 @@ func (ls *Lines[M]) Groups() (groups []string) {
 	return groups
 }
 
-// Delayed returns the groups whose front waits for its next try.
+// Delayed returns the groups whose front waits for its next try, also those that are
+// closed meanwhile because messages before it are out.
 func (ls *Lines[M]) Delayed() (groups []string) {
-	for _, l := range ls.resume {
-		groups = append(groups, l.group)
+	for group, l := range ls.lines {
+		if len(l.waiting) > 0 && !l.at.IsZero() {
+			groups = append(groups, group)
+		}
 	}
 	slices.Sort(groups)
 	return groups

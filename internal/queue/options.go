@@ -32,7 +32,7 @@ func (o *options) client(inner sqs.HTTPClient) sqs.HTTPClient {
 	if inner == nil {
 		return nil
 	}
-	if !reflect.TypeOf(inner).Comparable() { // a func, say: it cannot be recognised
+	if !reflect.ValueOf(inner).Comparable() { // a func, say, or a struct with one inside: it cannot be recognised
 		return &whole{inner: inner}
 	}
 	if w := o.wrapped.Load(); w != nil && w.inner == inner {
