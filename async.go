@@ -449,7 +449,11 @@ func (r *run) told(c *call) {
 	e := BatchEvent{
 		Messages: c.messages, Why: c.why, Filled: c.began.Sub(c.batch[0].arrived), Took: c.took, Failed: failed, Err: c.err,
 	}
-	r.aside.Do(func() { r.opts.Hooks.Batch(e) })
+	bytes := 0
+	for _, h := range c.batch {
+		bytes += h.bytes
+	}
+	r.aside.Keep(bytes, func() { r.opts.Hooks.Batch(e) })
 }
 
 // handled notes the end of a handler call.

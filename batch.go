@@ -373,7 +373,8 @@ func (c *pile) next(now time.Time, hurry Reason) ([]*held, Reason) {
 	if why == "" {
 		return nil, ""
 	}
-	batch := c.waiting[:c.open:c.open]
+	batch := slices.Clone(c.waiting[:c.open]) // else a call would keep in memory what has come with its messages
+	clear(c.waiting[:c.open])
 	c.reset(c.waiting[c.open:])
 	return batch, why
 }

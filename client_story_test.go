@@ -174,3 +174,26 @@ func TestAnHTTPClientThatCannotBeComparedIsUsedAllTheSame(t *testing.T) {
 		w.eachOnce(30)
 	})
 }
+
+// A thorny error panics when it is asked what it is.
+type thorny struct{}
+
+func (thorny) Error() string { return "thorny" }
+func (thorny) As(any) bool   { panic("no") }
+
+func TestAnErrorOfTheClientThatPanicsIsAnErrorLikeAnyOther(t *testing.T) {
+	for _, op := range []string{opReceive, opDelete, opChange} {
+		t.Run(op, func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.server.Inject(sqstest.Fault{Op: op, Err: thorny{}, Times: 2})
+				w.send(0, 1)
+				c := w.consumer(sluice.Options{PollTime: time.Second})
+				stop := w.run(c, w.handler(takes(20*time.Second)))
+				time.Sleep(time.Minute)
+				require.NoError(w, stop())
+				w.eachOnce(1)
+				require.EqualValues(w, 2, c.Stats().Errors[op])
+			})
+		})
+	}
+}

@@ -483,7 +483,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		in:       inbox.New[event](),
 		handlers: crew.New(),
 		callers:  crew.New(),
-		aside:    aside.New(hookBacklog),
+		aside:    aside.New(hookBacklog, o.BytesInFlight),
 		hand:     map[string]*held{},
 		largest:  maxBody, // until a message has been seen
 		timer:    time.NewTimer(time.Hour),
@@ -982,12 +982,12 @@ func (r *run) recovered() {
 func (r *run) take(a *answer) {
 	r.received += len(a.messages)
 	r.c.tally.Received.Add(int64(len(a.messages)))
-	slab := make([]held, len(a.messages)) // one allocation for all
+	var room places
 	fresh := make([]*held, 0, len(a.messages))
 	receipts := make([]lease.Receipt[*held], 0, len(a.messages))
 	var twice []*held
 	for i := range a.messages {
-		h := &slab[i]
+		h := room.next(&a.messages[i], len(a.messages)-i)
 		h.from(&a.messages[i], a.arrived)
 		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
 		if r.hand[h.key()] != nil {
@@ -1002,6 +1002,24 @@ func (r *run) take(a *answer) {
 		r.adopt(r.hand[newer.key()], newer, a)
 	}
 	r.admit(fresh...)
+}
+
+// places are where the messages of an answer go. Small ones share an allocation. A
+// larger one has its own: one that takes long, or that its handler keeps, would keep
+// all that share it in memory, although they are counted no more.
+type places []held
+
+// next returns the place of raw, which is the first of n that are left.
+func (ps *places) next(raw *types.Message, n int) *held {
+	if len(text(raw.Body)) > smallest || len(raw.MessageAttributes) > 0 {
+		return new(held)
+	}
+	if len(*ps) == 0 {
+		*ps = make([]held, n)
+	}
+	h := &(*ps)[0]
+	*ps = (*ps)[1:]
+	return h
 }
 
 // hold takes a message in hand and returns what begins its lease.
@@ -1238,7 +1256,7 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 func (r *run) lose(h *held, cause error) {
 	r.c.tally.Lost.Add(1)
 	if hook := r.opts.Hooks.LeaseLost; hook != nil {
-		r.aside.Do(func() { hook(LeaseEvent{Message: &h.Message, Err: cause}) })
+		r.aside.Keep(h.bytes, func() { hook(LeaseEvent{Message: &h.Message, Err: cause}) })
 	}
 	switch h.stage {
 	case waiting:

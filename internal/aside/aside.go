@@ -11,22 +11,50 @@ import (
 // given, on a goroutine of [Queue.Run]. What it cannot keep it drops and counts:
 // a hook that blocks costs events, never messages.
 type Queue struct {
-	todo    chan func()
+	todo    chan task
+	most    int64        // bytes that waiting functions may keep in memory
+	kept    atomic.Int64 // bytes that they do
 	dropped atomic.Int64
 }
 
-// New returns a Queue that keeps up to size functions waiting.
-func New(size int) *Queue {
-	return &Queue{todo: make(chan func(), size)}
+// A task is a function and the bytes that it keeps in memory.
+type task struct {
+	f     func()
+	bytes int64
+}
+
+// New returns a Queue that keeps up to size functions waiting, and with them no more
+// than the given bytes, or what a single one keeps.
+func New(size, bytes int) *Queue {
+	return &Queue{todo: make(chan task, size), most: int64(bytes)}
 }
 
 // Do lets f run soon. It never blocks; f is dropped when too many wait.
-func (q *Queue) Do(f func()) {
-	select {
-	case q.todo <- f:
-	default:
-		q.dropped.Add(1)
+func (q *Queue) Do(f func()) { q.Keep(0, f) }
+
+// Keep is [Queue.Do] for an f that keeps so many bytes in memory while it waits.
+func (q *Queue) Keep(bytes int, f func()) {
+	t := task{f, int64(bytes)}
+	if kept := q.kept.Add(t.bytes); t.bytes > 0 && kept > q.most && kept > t.bytes {
+		q.drop(t)
+		return
 	}
+	select {
+	case q.todo <- t:
+	default:
+		q.drop(t)
+	}
+}
+
+func (q *Queue) drop(t task) {
+	q.kept.Add(-t.bytes)
+	q.dropped.Add(1)
+}
+
+// do runs what waits no longer.
+func (q *Queue) do(t task) {
+	q.kept.Add(-t.bytes)
+	t.f()
 }
 
 // Dropped returns how many functions were not run because too many waited.
@@ -57,8 +85,8 @@ func (q *Queue) attempt(ctx context.Context) (ended bool) {
 func (q *Queue) work(ctx context.Context) {
 	for {
 		select {
-		case f := <-q.todo:
-			f()
+		case t := <-q.todo:
+			q.do(t)
 		case <-ctx.Done():
 			q.rest()
 			return
@@ -69,8 +97,8 @@ func (q *Queue) work(ctx context.Context) {
 func (q *Queue) rest() {
 	for {
 		select {
-		case f := <-q.todo:
-			f()
+		case t := <-q.todo:
+			q.do(t)
 		default:
 			return
 		}

@@ -13,7 +13,7 @@ import (
 
 func TestFunctionsRunInOrderAndTheRestAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := aside.New(10)
+		q := aside.New(10, 1<<20)
 		var got []int
 		for i := range 5 {
 			q.Do(func() { got = append(got, i) })
@@ -27,7 +27,7 @@ func TestFunctionsRunInOrderAndTheRestAtTheEnd(t *testing.T) {
 
 func TestPanicAndGoexitStopNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := aside.New(10)
+		q := aside.New(10, 1<<20)
 		ran := 0
 		q.Do(func() { panic("hook") })
 		q.Do(func() { ran++ })
@@ -43,7 +43,7 @@ func TestPanicAndGoexitStopNothing(t *testing.T) {
 
 func TestABlockedFunctionCostsEventsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := aside.New(2)
+		q := aside.New(2, 1<<20)
 		ctx, cancel := context.WithCancel(t.Context())
 		go q.Run(ctx)
 		release := make(chan struct{})

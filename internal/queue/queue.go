@@ -177,6 +177,9 @@ func answer[O any](call func() (*O, error)) (out *O, err error) {
 	if out == nil && err == nil {
 		err = errNothing
 	}
+	if err != nil {
+		_ = Classify(err) // an error has methods too, which others are about to ask
+	}
 	return out, err
 }
 
