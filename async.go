@@ -480,21 +480,34 @@ func (r *run) handled(c *call) {
 // message that failed or whose lease was lost.
 func (r *run) judge(c *call) {
 	for group, begin := range byGroup(c.batch) {
-		for i, h := range group {
-			o := c.outcomes[begin+i]
-			if h.lost.Load() {
-				r.conclude(h, settle.Lost)
-				r.yield(h.GroupID, group[i+1:], 0)
-				break
+		r.judgeGroup(c, group, begin)
+	}
+}
+
+// judgeGroup settles group, messages of one group that are in the batch of c at begin.
+func (r *run) judgeGroup(c *call, group []*held, begin int) {
+	for i, h := range group {
+		o := c.outcomes[begin+i]
+		switch {
+		case h.lost.Load():
+			r.conclude(h, settle.Lost)
+			r.yield(h.GroupID, group[i+1:], 0)
+			return
+		case o.failed(r.opts.DeadLetterQueueURL != ""):
+			r.stopGroup(c, group[i:], o)
+			return
+		case o.err != nil && o.kind == deadLetter:
+			// Where it is not taken it has failed, and those behind it are not to be settled before it.
+			h.behind = func(buried bool) {
+				if buried {
+					r.judgeGroup(c, group[i+1:], begin+i+1)
+				} else {
+					r.yield(h.GroupID, group[i+1:], 0)
+				}
 			}
-			if o.failed(r.opts.DeadLetterQueueURL != "") {
-				r.stopGroup(c, group[i:], o)
-				break
-			}
-			if o.err != nil && o.kind == deadLetter {
-				r.settler.Bury(&h.lease, o.err, o.delay)
-				continue
-			}
+			r.settler.Bury(&h.lease, o.err, o.delay)
+			return
+		default:
 			h.done.Store(true)
 			r.deletes = append(r.deletes, &h.lease)
 		}

@@ -360,18 +360,19 @@ type held struct {
 	lease   lease.Lease[*held]
 	bytes   int
 	arrived time.Time
-	stage   stage       // owned by the loop
-	handle  string      // the newest receipt handle; owned by the loop
-	sent    time.Time   // of the receive that brought it; owned by the loop
-	tries   int         // that failed, in place; owned by the loop
-	failed  time.Time   // when the first of them did; owned by the loop
-	call    *call       // that handles it; owned by the loop
-	newer   *held       // the latest receive of it since; nil: there was none; owned by the loop
-	twice   int         // receives of it while it was being settled, not counted yet; owned by the loop
-	lost    atomic.Bool // its lease has ended
-	done    atomic.Bool // its handler has returned, and it is being settled
-	given   bool        // back by a stop, without a handler's result; owned by the loop once settling
-	gone    bool        // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
+	stage   stage             // owned by the loop
+	handle  string            // the newest receipt handle; owned by the loop
+	sent    time.Time         // of the receive that brought it; owned by the loop
+	tries   int               // that failed, in place; owned by the loop
+	failed  time.Time         // when the first of them did; owned by the loop
+	call    *call             // that handles it; owned by the loop
+	newer   *held             // the latest receive of it since; nil: there was none; owned by the loop
+	twice   int               // receives of it while it was being settled, not counted yet; owned by the loop
+	lost    atomic.Bool       // its lease has ended
+	done    atomic.Bool       // its handler has returned, and it is being settled
+	behind  func(buried bool) // settles those behind it in its group, when it is settled; owned by the loop
+	given   bool              // back by a stop, without a handler's result; owned by the loop once settling
+	gone    bool              // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
 }
 
 // key is what h is known by in hand: its id, or its receipt if it has none, which SQS
@@ -1180,6 +1181,9 @@ func (r *run) conclude(h *held, end settle.End) {
 	delete(r.hand, h.key())
 	r.bytes -= h.bytes
 	r.c.tally.Duplicates.Add(int64(h.twice))
+	if h.behind != nil {
+		h.behind(end == settle.Deleted)
+	}
 	if r.lines != nil && h.stage != waiting {
 		r.lines.Settled(h.GroupID)
 	}

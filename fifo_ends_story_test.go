@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
@@ -171,5 +172,33 @@ func TestAStopDoesNotWaitForANextTryBehindADeleteThatIsOnItsWay(t *testing.T) {
 		require.Less(w, time.Since(w.began), 6*time.Second)
 		require.Len(w, w.seen(), 1)
 		require.Len(w, w.server.Messages("orders.fifo"), 2)
+	})
+}
+
+func TestNothingBehindAMessageThatCannotBeBuriedIsDeletedBeforeIt(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		for _, body := range []string{"a 0", "a 1", "a 2"} {
+			w.sendGroup("a", body)
+		}
+		dead := w.server.MustCreateQueue("dead", nil)
+		w.server.Inject(sqstest.Fault{Op: opSend, Queue: "dead", Times: 1, Err: &smithy.GenericAPIError{Code: "AccessDenied"}})
+		e := w.watch()
+		ids := map[string]string{}
+		c := w.consumer(sluice.Options{BatchSize: 3, DeadLetterQueueURL: dead})
+		stop := w.run(c, w.handler(func(_ context.Context, batch []*sluice.Message) error {
+			for _, m := range batch {
+				ids[m.ID] = m.Body
+			}
+			return sluice.Failed(batch[0], sluice.DeadLetter(errBad))
+		}))
+		time.Sleep(10 * time.Minute)
+		require.NoError(w, stop())
+		require.Empty(w, w.server.Messages("orders.fifo"))
+		var deleted []string
+		for _, event := range e.of(sqstest.Deleted) {
+			deleted = append(deleted, ids[event.MessageID])
+		}
+		require.Equal(w, []string{"a 0", "a 1", "a 2"}, deleted)
 	})
 }
