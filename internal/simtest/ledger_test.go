@@ -153,5 +153,8 @@ func (s *studied) audit(l *lived) *ledger {
 		k.see(e)
 	}
 	k.expire(l.until(s))
+	for _, m := range k.hand {
+		k.duplicates += m.twice
+	}
 	return k
 }

@@ -2,21 +2,23 @@ package simtest
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// A mutant is a bug that somebody shipped, brought into a copy of this library.
+// A mutant is a bug that somebody shipped, brought into this library.
 type mutant struct {
 	bug   string // and who shipped it
 	edits []edit
@@ -25,91 +27,73 @@ type mutant struct {
 // An edit replaces a text that a file has exactly once.
 type edit struct{ file, old, new string }
 
-// build makes the simulation of a copy of the module with the edits.
+// build makes the simulation of the library with the edits.
 func build(t *testing.T, edits ...edit) string {
 	t.Helper()
 	dir := t.TempDir()
-	copyModule(t, dir)
-	for _, e := range edits {
-		path := filepath.Join(dir, e.file)
-		text, err := os.ReadFile(path)
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	require.NoError(t, err)
+	replace := map[string]string{}
+	for i, e := range edits {
+		path := filepath.Join(root, e.file)
+		from := cmp.Or(replace[path], path) // a file may have several edits
+		text, err := os.ReadFile(from)
 		require.NoError(t, err)
 		require.Equal(t, 1, bytes.Count(text, []byte(e.old)), "%s must have this once, or the mutant has to be written anew: %s", e.file, e.old)
-		require.NoError(t, os.WriteFile(path, bytes.Replace(text, []byte(e.old), []byte(e.new), 1), 0o600))
+		replace[path] = filepath.Join(dir, strconv.Itoa(i)+".go")
+		require.NoError(t, os.WriteFile(replace[path], bytes.Replace(text, []byte(e.old), []byte(e.new), 1), 0o600))
 	}
+	plan, err := json.Marshal(map[string]any{"Replace": replace}) // as go help build describes it
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "overlay.json"), plan, 0o600))
 	binary := filepath.Join(dir, "simtest.bin")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", binary, "./internal/simtest")
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-s -w", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".")
+	cmd.Env = append(os.Environ(), "GOWORK=off")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return binary
 }
 
-// copyModule copies what the simulation is made of.
-func copyModule(t *testing.T, dir string) {
-	t.Helper()
-	root := filepath.Join("..", "..")
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, _ := filepath.Rel(root, path)
-		if d.IsDir() {
-			top, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
-			if !slices.Contains([]string{".", "internal", "sqstest"}, top) {
-				return filepath.SkipDir
-			}
-			return os.MkdirAll(filepath.Join(dir, rel), 0o700)
-		}
-		ext := filepath.Ext(path)
-		if ext != ".go" && ext != ".mod" && ext != ".sum" || strings.HasSuffix(path, "_test.go") && !strings.Contains(path, "simtest") {
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(dir, rel), text, 0o600)
-	})
-	require.NoError(t, err)
-}
-
 // A kill is how a hunt for a mutant ended.
 type kill struct {
 	seeds int    // until then; 0: it lives
+	seed  uint64 // that broke
 	by    string // the invariant that broke first, or how the program ended
 }
 
-// hunt plays seeds with a mutant's binary until one of them breaks. Seeds that
-// break without the mutant do not count.
-func hunt(t *testing.T, binary string, from uint64, most int, known string) kill {
+// hunt plays seeds with a mutant's binary until one of them breaks.
+func hunt(t *testing.T, binary string, from uint64, most int) kill {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestHunt$", "-test.v", "-test.timeout=60s",
-		"-hunt", "-hunt.known="+known, "-seeds="+strconv.Itoa(most))
+	cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestHunt$", "-test.v", "-test.timeout=20m", "-hunt", "-seeds="+strconv.Itoa(most))
 	cmd.Env = append(os.Environ(), "SEED_BASE="+strconv.FormatUint(from, 10))
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return kill{}
 	}
-	last := 0
+	k := kill{by: ending(out)}
 	for line := range strings.Lines(string(out)) {
 		if after, found := strings.CutPrefix(strings.TrimSpace(line), "hunt: seed "); found {
-			n, _ := strconv.ParseUint(strings.Fields(after)[0], 10, 64)
-			last = int(n-from) + 1
+			k.seed, _ = strconv.ParseUint(strings.Fields(after)[0], 10, 64)
+			k.seeds = int(k.seed-from) + 1
 			if _, by, broke := strings.Cut(after, " breaks "); broke {
-				return kill{last, strings.TrimSpace(by)}
+				k.by = strings.TrimSpace(by)
 			}
 		}
 	}
+	return k
+}
+
+// ending tells from a program's output how it ended.
+func ending(out []byte) string {
 	switch {
-	case bytes.Contains(out, []byte("test timed out")):
-		return kill{last, "hang"}
+	case bytes.Contains(out, []byte("this world hangs")):
+		return "hang"
 	case bytes.Contains(out, []byte("does not wait")):
-		return kill{last, "I7"}
+		return "I7"
 	case bytes.Contains(out, []byte("deadlock")):
-		return kill{last, "I9"}
+		return "I9"
 	default:
-		return kill{last, "crash"}
+		return "crash"
 	}
 }
 
@@ -118,91 +102,168 @@ func TestHunt(t *testing.T) {
 	if !*huntFlag {
 		t.Skip("not a hunt")
 	}
-	known := strings.Split(*knownFlag, ",")
-	for i := range seeds(1000) {
+	for i := range seeds("SEEDS", huntSeeds) {
 		seed := base() + uint64(i)
-		if slices.Contains(known, strconv.FormatUint(seed, 10)) {
-			continue
-		}
 		fmt.Fprintln(os.Stderr, "hunt: seed", seed)
+		const hangs = 2 * time.Minute // of real time, where worlds take milliseconds
+		watch := time.AfterFunc(hangs, func() { panic("this world hangs") })
 		if broken := check(play(t, seed, atSeam)); len(broken) > 0 {
 			fmt.Fprintln(os.Stderr, "hunt: seed", seed, "breaks", broken[0].invariant)
 			t.FailNow()
 		}
+		watch.Stop()
 	}
 }
 
 const (
 	huntSeeds = 1000 // within which each mutant must die
-	hunts     = 3    // per mutant, each from another seed
+	hunts     = 3    // per mutant, each from another seed, for the table
 )
 
-// TestMutantsAreKilled brings each historic bug into a copy of the library and
-// shows that the simulation finds it. It takes minutes, so it is asked for by
-// MUTANTS=1; MUTANTS=text,text takes those whose name has one of the texts.
+// TestMutantsAreKilled brings each historic bug into the library and shows that the
+// simulation finds it. It takes minutes, so it is asked for by MUTANTS=1;
+// MUTANTS=text,text takes those whose name has one of the texts. A hunt begins with
+// the seed that has killed the mutant before, see testdata/kills, and goes on with a
+// thousand others. MUTANTS_TABLE=file hunts each mutant three times without that
+// knowledge, and writes the table of docs/proof.md to the file and the seeds to
+// testdata/kills.
 func TestMutantsAreKilled(t *testing.T) {
-	which := os.Getenv("MUTANTS")
+	which, table := os.Getenv("MUTANTS"), os.Getenv("MUTANTS_TABLE")
 	if which == "" {
 		t.Skip("MUTANTS is not set")
 	}
-	known := broken(t, build(t))
-	t.Logf("seeds that break without a mutant: %q", known)
-	var table strings.Builder
-	for _, m := range mutants {
-		wanted := func(text string) bool { return strings.Contains(m.bug, text) }
-		if which != "1" && !slices.ContainsFunc(strings.Split(which, ","), wanted) {
-			continue
+	before, all := readKills(t), kills{}
+	t.Run("mutants", func(t *testing.T) {
+		for _, m := range mutants {
+			wanted := func(text string) bool { return strings.Contains(m.bug, text) }
+			if which != "1" && !slices.ContainsFunc(strings.Split(which, ","), wanted) {
+				continue
+			}
+			t.Run(m.bug, func(t *testing.T) {
+				t.Parallel()
+				binary := build(t, m.edits...)
+				if table == "" {
+					m.dies(t, binary, before)
+					return
+				}
+				all.add(m.bug, m.diesThrice(t, binary))
+			})
 		}
-		t.Run(m.bug, func(t *testing.T) {
-			began := time.Now()
-			row := m.row(t, known)
-			t.Logf("%s%v", row, time.Since(began).Round(time.Second))
-			table.WriteString(row)
-		})
-	}
-	t.Logf("\n| bug | median seeds until found | by |\n| --- | ---: | --- |\n%s", table.String())
-	if path := os.Getenv("MUTANTS_TABLE"); path != "" {
-		require.NoError(t, os.WriteFile(path, []byte(table.String()), 0o600))
+	})
+	if table != "" {
+		require.NoError(t, os.WriteFile(table, []byte(all.table()), 0o600))
+		require.NoError(t, os.WriteFile(killsFile, []byte(all.seeds(before)), 0o600))
 	}
 }
 
-// broken returns the seeds that break in a clean copy.
-func broken(t *testing.T, clean string) string {
+// dies hunts for a mutant, first with the seed that killed it before.
+func (m mutant) dies(t *testing.T, binary string, before map[string]uint64) {
 	t.Helper()
-	var known []string
-	for h := range hunts {
-		from := huntBase(h)
-		for {
-			k := hunt(t, clean, from, huntSeeds-int(from-huntBase(h)), strings.Join(known, ","))
-			if k.seeds == 0 {
-				break
-			}
-			from += uint64(k.seeds)
-			known = append(known, strconv.FormatUint(from-1, 10))
+	if seed, known := before[m.bug]; known {
+		if k := hunt(t, binary, seed, 1); k.seeds > 0 {
+			m.countsOnlyIfCleanLives(t, seed)
+			t.Logf("killed by the seed that killed it before, with %s", k.by)
+			return
 		}
 	}
-	return strings.Join(known, ",")
+	k := hunt(t, binary, huntBase(0), huntSeeds)
+	require.Positive(t, k.seeds, "%s lives after %d seeds from %d", m.bug, huntSeeds, huntBase(0))
+	m.countsOnlyIfCleanLives(t, k.seed)
+	t.Logf("killed by seed %d after %d seeds, with %s; testdata/kills does not know it", k.seed, k.seeds, k.by)
+}
+
+// diesThrice hunts for a mutant from three seeds and returns the kills, the quickest
+// first.
+func (m mutant) diesThrice(t *testing.T, binary string) []kill {
+	t.Helper()
+	ks := make([]kill, hunts)
+	for h := range ks {
+		ks[h] = hunt(t, binary, huntBase(h), huntSeeds)
+		if ks[h].seeds == 0 {
+			t.Errorf("%s lives after %d seeds from %d", m.bug, huntSeeds, huntBase(h))
+			ks[h] = kill{seeds: huntSeeds + 1, by: "nobody"}
+			continue
+		}
+		m.countsOnlyIfCleanLives(t, ks[h].seed)
+	}
+	slices.SortFunc(ks, func(a, b kill) int { return a.seeds - b.seeds })
+	return ks
+}
+
+// countsOnlyIfCleanLives checks that a seed breaks because of the mutant.
+func (m mutant) countsOnlyIfCleanLives(t *testing.T, seed uint64) {
+	t.Helper()
+	require.Empty(t, check(play(t, seed, atSeam)), "seed %d breaks without the mutant too: %s", seed, m.bug)
 }
 
 func huntBase(h int) uint64 { return 1_000_000 * uint64(h+1) }
 
-func (m mutant) row(t *testing.T, known string) string {
+// killsFile has a seed that kills for each mutant: the seed, and the bug.
+const killsFile = "testdata/kills"
+
+func readKills(t *testing.T) map[string]uint64 {
 	t.Helper()
-	binary := build(t, m.edits...)
-	kills := make([]kill, hunts)
-	for h := range kills {
-		kills[h] = hunt(t, binary, huntBase(h), huntSeeds, known)
-		if kills[h].seeds == 0 {
-			t.Errorf("%s lives after %d seeds from %d", m.bug, huntSeeds, huntBase(h))
-			kills[h] = kill{huntSeeds + 1, "nobody"}
+	text, err := os.ReadFile(killsFile)
+	require.NoError(t, err)
+	seeds := map[string]uint64{}
+	for line := range strings.Lines(string(text)) {
+		number, bug, found := strings.Cut(strings.TrimSpace(line), " ")
+		if !found || number == "#" {
+			continue
+		}
+		seed, err := strconv.ParseUint(number, 10, 64)
+		require.NoError(t, err)
+		seeds[strings.TrimSpace(bug)] = seed
+	}
+	return seeds
+}
+
+// kills are the kills of mutants, by bug.
+type kills struct {
+	mu sync.Mutex // guards of
+	of map[string][]kill
+}
+
+func (ks *kills) add(bug string, found []kill) {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	if ks.of == nil {
+		ks.of = map[string][]kill{}
+	}
+	ks.of[bug] = found
+}
+
+// table is the table of docs/proof.md.
+func (ks *kills) table() string {
+	var b strings.Builder
+	b.WriteString("| bug | median worlds until found | by |\n| --- | ---: | --- |\n")
+	for _, m := range mutants {
+		found := ks.of[m.bug]
+		if found == nil {
+			continue
+		}
+		var by []string
+		for _, k := range found {
+			if !slices.Contains(by, k.by) {
+				by = append(by, k.by)
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %d | %s |\n", m.bug, found[hunts/2].seeds, strings.Join(by, ", "))
+	}
+	return b.String()
+}
+
+// seeds is the text of killsFile; for mutants that were not hunted what was known before.
+func (ks *kills) seeds(before map[string]uint64) string {
+	var b strings.Builder
+	b.WriteString("# A seed that kills, for each mutant. MUTANTS_TABLE writes this file anew.\n")
+	for _, m := range mutants {
+		if found := ks.of[m.bug]; found != nil {
+			before[m.bug] = found[0].seed
+		}
+		if seed := before[m.bug]; seed > 0 {
+			fmt.Fprintf(&b, "%d %s\n", seed, m.bug)
 		}
 	}
-	slices.SortFunc(kills, func(a, b kill) int { return a.seeds - b.seeds })
-	var by []string
-	for _, k := range kills {
-		if !slices.Contains(by, k.by) {
-			by = append(by, k.by)
-		}
-	}
-	return fmt.Sprintf("| %s | %d | %s |\n", m.bug, kills[hunts/2].seeds, strings.Join(by, ", "))
+	return b.String()
 }

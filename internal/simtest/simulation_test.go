@@ -12,20 +12,19 @@ import (
 )
 
 var (
-	seedsFlag = flag.Int("seeds", 0, "how many seeds to simulate; 0: SEEDS, or a few")
+	seedsFlag = flag.Int("seeds", 0, "how many seeds to simulate; 0: SEEDS (with the SDK L2_SEEDS), or a few")
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed and print its history; 0: none")
 	aboutFlag = flag.String("about", "", "with -seed: only what concerns the message whose id begins so")
 	levelFlag = flag.String("level", string(atSeam), "the level of -seed: L1 or L2")
 	huntFlag  = flag.Bool("hunt", false, "let TestHunt play until a seed breaks")
-	knownFlag = flag.String("hunt.known", "", "seeds that a hunt passes over")
 )
 
-// seeds is how many seeds a test simulates.
-func seeds(few int) int {
+// seeds is how many seeds a test simulates: what the variable says, or a few.
+func seeds(variable string, few int) int {
 	if *seedsFlag > 0 {
 		return *seedsFlag
 	}
-	if n, err := strconv.Atoi(os.Getenv("SEEDS")); err == nil && n > 0 {
+	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil && n > 0 {
 		return n
 	}
 	return few
@@ -70,14 +69,19 @@ func examineAll(t *testing.T, n int, at level) *coverage {
 }
 
 func TestNoInvariantIsBrokenAtTheSeam(t *testing.T) {
-	c := examineAll(t, seeds(300), atSeam)
+	c := examineAll(t, seeds("SEEDS", 300), atSeam)
 	c.enough(t)
 	c.cheap(t)
 }
 
 func TestNoInvariantIsBrokenWithTheSDK(t *testing.T) {
-	examineAll(t, max(1, seeds(500)/10), withSDK)
+	c := examineAll(t, seeds("L2_SEEDS", max(1, seeds("SEEDS", 500)/10)), withSDK)
+	c.enough(t)
+	c.cheap(t)
 }
+
+// twice is the level of a stored seed that is played twice.
+const twice level = "twice"
 
 func TestSeedsThatBrokeOnceDoNotBreakAgain(t *testing.T) {
 	text, err := os.ReadFile("testdata/seeds")
@@ -90,22 +94,35 @@ func TestSeedsThatBrokeOnceDoNotBreakAgain(t *testing.T) {
 		}
 		seed, err := strconv.ParseUint(fields[1], 10, 64)
 		require.NoError(t, err)
-		t.Run(strings.TrimSpace(entry), func(t *testing.T) { examine(t, seed, level(fields[0])) })
+		t.Run(strings.TrimSpace(entry), func(t *testing.T) {
+			t.Parallel()
+			if at := level(fields[0]); at != twice {
+				examine(t, seed, at)
+				return
+			}
+			playTwice(t, seed)
+		})
 	}
 }
 
 func TestTheSameSeedIsTheSameWorld(t *testing.T) {
-	for i := range min(100, seeds(100)) {
+	for i := range min(100, seeds("SEEDS", 100)) {
 		seed := base() + uint64(i)
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
-			one, two := play(t, seed, atSeam).hist.trace(), play(t, seed, atSeam).hist.trace()
-			for k := range min(len(one), len(two)) {
-				require.Equal(t, one[k], two[k], "line %d of the trace", k)
-			}
-			require.Len(t, two, len(one))
+			playTwice(t, seed)
 		})
 	}
+}
+
+// playTwice plays a seed twice and compares all that happened.
+func playTwice(t *testing.T, seed uint64) {
+	t.Helper()
+	one, two := play(t, seed, atSeam).hist.trace(), play(t, seed, atSeam).hist.trace()
+	for k := range min(len(one), len(two)) {
+		require.Equal(t, one[k], two[k], "line %d of the trace", k)
+	}
+	require.Len(t, two, len(one))
 }
 
 // TestReplay plays the seed of -seed and prints all that happens.
