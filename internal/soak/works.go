@@ -122,6 +122,9 @@ func (r *report) left() (n int) {
 
 // round lets all consumers work for a while and then rest.
 func (w *works) round(ctx context.Context, goroutines int) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("it was ended after %v: %w", time.Since(w.began).Round(time.Second), ctx.Err())
+	}
 	ctx, cancel := context.WithTimeout(ctx, round)
 	defer cancel()
 	errs := make([]error, len(w.consumers)+1)
