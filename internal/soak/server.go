@@ -69,9 +69,12 @@ type server struct {
 	hello   hello
 }
 
-// startServer starts the queues' process. It ends when ctx does, or this process.
+// startServer starts the queues' process. It ends when it is closed, or this process
+// ends; half a minute after ctx does it is killed, so that nothing waits for it for
+// ever, and consumers can finish what they hold.
 func startServer(ctx context.Context) (*server, error) {
-	s := &server{cmd: exec.CommandContext(ctx, os.Args[0])} //nolint:gosec // this very program
+	const toFinish = 30 * time.Second
+	s := &server{cmd: exec.CommandContext(context.WithoutCancel(ctx), os.Args[0])} //nolint:gosec // this very program
 	s.cmd.Env = append(os.Environ(), serverVariable+"=yes")
 	s.cmd.Stderr = os.Stderr
 	var err error
@@ -85,6 +88,9 @@ func startServer(ctx context.Context) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the queues' process: %w", err)
 	}
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(toFinish, func() { _ = s.cmd.Process.Kill() })
+	})
 	s.answers = json.NewDecoder(out)
 	if err := s.answers.Decode(&s.hello); err != nil {
 		s.close()
@@ -106,7 +112,8 @@ func (s *server) ask(command string, answer any) error {
 
 func (s *server) close() {
 	_ = s.in.Close()
-	_ = s.cmd.Wait() // its queues are gone anyhow
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait() // how it ended does not matter any more
 }
 
 // An account is the queues, in their own process.
