@@ -2,6 +2,9 @@ package sluice_test
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -196,4 +199,32 @@ func TestAnErrorOfTheClientThatPanicsIsAnErrorLikeAnyOther(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A verifying client checks the digests of bodies itself.
+type verifying struct{ sluice.Client }
+
+func (v verifying) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	out, err := v.Client.ReceiveMessage(ctx, in, opts...)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range out.Messages {
+		sum := md5.Sum([]byte(*m.Body))
+		if hex.EncodeToString(sum[:]) != *m.MD5OfBody {
+			return nil, errors.New("wrong digest")
+		}
+	}
+	return out, nil
+}
+
+func TestAClientAroundTheSDKSeesAnswersAsTheyAre(t *testing.T) {
+	tell(t, func(w *world) {
+		w.client = verifying{w.server.Client()}
+		w.send(0, 30)
+		stop := w.run(w.consumer(sluice.Options{PollTime: time.Second}), w.handler(nil))
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		w.eachOnce(30)
+	})
 }

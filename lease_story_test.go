@@ -365,10 +365,10 @@ func TestAHungHandlerLosesItsLeaseAfterTheProcessingLimit(t *testing.T) {
 func TestAHandlerThatHeedsTheProcessingLimitFailsAsAnyOther(t *testing.T) {
 	tell(t, func(w *world) {
 		w.send(0, 1)
-		c := w.consumer(sluice.Options{ProcessingLimit: time.Minute, RetryDelay: func(*sluice.Message, error) time.Duration { return 10 * time.Minute }})
+		c := w.consumer(sluice.Options{ProcessingLimit: 50 * time.Second, RetryDelay: func(*sluice.Message, error) time.Duration { return 10 * time.Minute }})
 		stop := w.run(c, w.handler(heeds(time.Hour)))
 		time.Sleep(12*time.Minute + time.Second)
-		require.Equal(w, []time.Duration{0, 11 * time.Minute}, w.times("0"))
+		require.Equal(w, []time.Duration{0, 10*time.Minute + 50*time.Second}, w.times("0"))
 		require.EqualValues(w, 2, c.Stats().GivenBack)
 		require.NoError(w, stop())
 	})

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
@@ -453,5 +454,31 @@ func TestASlowReaderOfTheQueueDoesNotHurryItsMessages(t *testing.T) {
 		synctest.Wait()
 		require.NoError(w, stop())
 		w.eachOnce(30)
+	})
+}
+
+func TestAMessageThatIsBeingGivenBackIsNotRenewedWhenItIsReceivedOnceMore(t *testing.T) {
+	tell(t, func(w *world) {
+		w.slow(8 * time.Millisecond)
+		w.send(0, 1)
+		renewal := func(c sqstest.Call) bool {
+			return c.Input.(*sqs.ChangeMessageVisibilityBatchInput).Entries[0].VisibilityTimeout == 30
+		}
+		w.server.Inject(sqstest.Fault{Op: opChange, Wait: 5 * time.Second, Match: renewal})
+		w.server.Inject(sqstest.Fault{Op: opChange, Err: sqstest.Unavailable(), Match: func(c sqstest.Call) bool {
+			return !renewal(c) && time.Since(w.began) < 17*time.Second // the renewal would be on its way then
+		}})
+		stop := w.run(w.consumer(sluice.Options{PollTime: time.Second}), w.handler(func(_ context.Context, batch []*sluice.Message) error {
+			if w.handled() > 1 {
+				return nil
+			}
+			time.AfterFunc(time.Second, func() { w.server.Redeliver(w.url, batch[0].ID) })
+			return sluice.RetryAfter(time.Hour, errBad)
+		}))
+		time.Sleep(2 * time.Hour)
+		require.NoError(w, stop())
+		times := w.times("0")
+		require.Len(w, times, 2)
+		require.Greater(w, times[1]-times[0], time.Hour)
 	})
 }

@@ -92,15 +92,15 @@ func (k *Keeper[T]) Add(sent, arrived time.Time, receipts ...Receipt[T]) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, r := range receipts {
-		r.Lease.halted = false
+		r.Lease.halted, r.Lease.retired = false, false
 		k.begin(r.Lease, r.Handle, s, a)
 	}
 	k.nudge()
 }
 
-// Adopt gives l the receipt handle of a newer delivery of the same message and begins it anew, also when it was lost or
-// retired; 12 hours count from the new sent. A renewal in flight with the old handle no longer counts, nor does its
-// failure. A halted lease stays halted.
+// Adopt gives l the receipt handle of a newer delivery of the same message and begins it anew, also when it was lost;
+// 12 hours count from the new sent. A renewal in flight with the old handle no longer counts, nor does its failure. A
+// halted lease stays halted; one that was retired is not kept, since what it was retired for may be about to happen.
 func (k *Keeper[T]) Adopt(l *Lease[T], handle string, sent, arrived time.Time) {
 	s, a := k.instant(sent), k.instant(arrived)
 	k.mu.Lock()
@@ -120,11 +120,13 @@ func (k *Keeper[T]) begin(l *Lease[T], handle string, sent, arrived instant) {
 		l.due = min(arrived+v/2, max(arrived, sent+v*4/5))
 	}
 	k.due.remove(l)
-	if l.slot == 0 {
+	switch {
+	case l.retired:
+	case l.slot == 0:
 		k.heap.push(l)
-		return
+	default:
+		k.heap.fix(l)
 	}
-	k.heap.fix(l)
 }
 
 // Resume keeps l again, which was removed or retired, as it stands: with its handle, for as long as it has been confirmed.
@@ -136,6 +138,7 @@ func (k *Keeper[T]) Resume(l *Lease[T]) {
 		return
 	}
 	now := k.now()
+	l.retired = false
 	l.due = never
 	if l.cause == nil && !l.halted {
 		l.due = now + max(0, l.deadline-now)/2
@@ -200,6 +203,7 @@ func (k *Keeper[T]) retire(l *Lease[T], then func()) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.drop(l)
+	l.retired = true
 	if l.flying == 0 {
 		return true
 	}

@@ -54,6 +54,7 @@ type Lease[T any] struct {
 	tries  uint32 // failed renewals in a row
 	flying int32  // renewals in flight, of earlier turns too
 
+	retired    bool // its visibility is being changed on purpose: it is not to be renewed, in later turns either
 	halted     bool // its owner wants no more renewals, of this and later turns
 	queued     bool
 	prev, next *Lease[T] // in the keeper's queue

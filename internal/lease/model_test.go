@@ -54,7 +54,7 @@ type world struct {
 type known struct {
 	lease.Lease[*known]
 
-	kept, halted, gone bool
+	kept, halted, retired, gone bool
 
 	turn     int
 	handle   string
@@ -156,6 +156,7 @@ func (w *world) adopt() {
 		sent := time.Now().Add(-w.random(w.timeout / 2))
 		m.handle += "'"
 		w.begin(m, sent)
+		m.kept = !m.retired
 		w.mu.Unlock()
 		w.keeper.Adopt(&m.Lease, m.handle, sent, time.Now())
 	}
@@ -176,7 +177,7 @@ func (w *world) retire() {
 		return
 	}
 	w.mu.Lock()
-	m.kept = false
+	m.kept, m.retired = false, true
 	w.mu.Unlock()
 	w.keeper.Retire(&m.Lease, func() {
 		w.mu.Lock()
@@ -208,7 +209,7 @@ func (w *world) resume() {
 		return
 	}
 	if !m.kept {
-		m.kept, m.earliest = true, now.Add(left/2)
+		m.kept, m.retired, m.earliest = true, false, now.Add(left/2)
 	}
 	w.mu.Unlock()
 	w.keeper.Resume(&m.Lease)

@@ -166,9 +166,10 @@ func (s *Settler[T]) Close(ctx context.Context) (left []*lease.Lease[T]) {
 func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) (again []*lease.Lease[T]) {
 	results := make([]Result[T], 0, len(leases))
 	leases = slices.DeleteFunc(leases, func(l *lease.Lease[T]) bool {
+		handle := s.Keeper.Handle(l) // first: a newer one that comes now is good
 		dead := s.FIFO && s.Keeper.Left(l, time.Now()) <= 0
 		if dead {
-			results = append(results, Result[T]{Lease: l, End: Lost, Handle: s.Keeper.Handle(l)})
+			results = append(results, Result[T]{Lease: l, End: Lost, Handle: handle})
 		}
 		return dead
 	})
@@ -266,13 +267,14 @@ func (s *Settler[T]) done(results []Result[T]) {
 // than a batch request may be.
 func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (again []*burial[T]) {
 	for _, b := range burials {
+		handle := s.Keeper.Handle(b.lease) // first: a newer one that comes now is good
 		err := s.Send(ctx, b.lease.Of, b.reason)
 		switch {
 		case err == nil:
 			s.Delete(0, b.lease)
 		case s.Keeper.Left(b.lease, time.Now()) <= 0:
 			// As a change: if it was received once more, nobody has said that it may be deleted.
-			s.done([]Result[T]{{Lease: b.lease, End: Lost, Handle: s.Keeper.Handle(b.lease), Change: true, Delay: b.delay, Err: err}})
+			s.done([]Result[T]{{Lease: b.lease, End: Lost, Handle: handle, Change: true, Delay: b.delay, Err: err}})
 		case queue.ClassifyRequest(err) == queue.Lasting:
 			s.Unburied(b.lease.Of, err)
 			s.GiveBack(0, b.delay, b.lease)

@@ -216,3 +216,44 @@ func TestCloseReturnsWhatCouldNotBeSettled(t *testing.T) {
 		require.LessOrEqual(d, time.Since(began), 1500*time.Millisecond)
 	})
 }
+
+func TestAReceiptThatComesAsALeaseEndsIsNotTakenForTheOldOne(t *testing.T) {
+	const old, newer = "old", "newer"
+	server := sqstest.New()
+	keeper := lease.NewKeeper(lease.Config[int]{
+		Timeout: 30 * time.Second, Renew: func(context.Context, []lease.Renewal[int]) []error { return nil }, Lost: func([]*lease.Lease[int], error) {},
+	})
+	var mu sync.Mutex
+	var wrong int
+	s := settle.New(settle.Config[int]{
+		Queue: &queue.Queue{Client: server, URL: server.MustCreateQueue("q.fifo", map[string]string{"FifoQueue": "true"})}, Keeper: keeper, FIFO: true,
+		Calls: 4, Rand: func() float64 { return 0 }, Go: func(call func()) { go call() },
+		Done: func(results []settle.Result[int]) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, r := range results {
+				if r.End == settle.Lost && r.Handle == newer && r.Err == nil {
+					wrong++
+				}
+			}
+		},
+	})
+	over := time.Now().Add(-time.Hour)
+	for range 10_000 {
+		leases := make([]*lease.Lease[int], 10)
+		for i := range leases {
+			leases[i] = &lease.Lease[int]{}
+			keeper.Add(over, over, lease.Receipt[int]{Lease: leases[i], Handle: old})
+		}
+		var adopting sync.WaitGroup
+		adopting.Go(func() {
+			for _, l := range leases {
+				keeper.Adopt(l, newer, time.Now(), time.Now())
+			}
+		})
+		s.Delete(0, leases...)
+		adopting.Wait()
+	}
+	s.Close(t.Context())
+	require.Zero(t, wrong, "receipts that are good and were said to be lost")
+}

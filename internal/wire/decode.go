@@ -1,9 +1,8 @@
 package wire
 
 import (
-	"crypto/md5" // the digest that SQS sends
+	// the digest that SQS sends
 	"encoding/base64"
-	"encoding/hex"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -17,10 +16,9 @@ const ten = 10 // messages or entries of an answer; SQS gives no more
 type decoder struct {
 	scanner
 
-	digests bool   // check those of bodies
-	plain   []byte // a body without its escapes
-	texts   []byte // the strings of a message but its body
-	spans   [ten]attribute
+	plain []byte // a body without its escapes
+	texts []byte // the strings of a message but its body
+	spans [ten]attribute
 }
 
 // An attribute is a system attribute and where its value is in decoder.texts.
@@ -33,9 +31,8 @@ type attribute struct {
 type span struct{ begin, end int }
 
 // decode decodes text into out, and tells whether it could. If not, out is as before.
-func (d *decoder) decode(text []byte, out smithy.Deserializable, digests bool) bool {
+func (d *decoder) decode(text []byte, out smithy.Deserializable) bool {
 	d.scanner = scanner{text: text}
-	d.digests = digests
 	switch out := out.(type) {
 	case *sqs.ReceiveMessageOutput:
 		messages := d.received()
@@ -118,9 +115,6 @@ func (d *decoder) message(m *types.Message, s *strs) {
 	if d.lost {
 		return
 	}
-	if d.digests && m.Body != nil && m.MD5OfBody != nil && matches(body, d.texts[digest.begin:digest.end]) {
-		m.MD5OfBody = nil
-	}
 	texts := string(d.texts)
 	s.body = string(body)
 	s.id, s.handle = texts[id.begin:id.end], texts[handle.begin:handle.end]
@@ -131,14 +125,6 @@ func (d *decoder) message(m *types.Message, s *strs) {
 			m.Attributes[a.name] = texts[a.begin:a.end]
 		}
 	}
-}
-
-// matches tells whether digest is the MD5 of body, in hexadecimal.
-func matches(body, digest []byte) bool {
-	sum := md5.Sum(body)
-	var text [2 * md5.Size]byte
-	hex.Encode(text[:], sum[:])
-	return string(text[:]) == string(digest)
 }
 
 // body reads a body. It is good until the next one is read.

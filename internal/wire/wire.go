@@ -25,36 +25,17 @@ const contentType = "application/x-amz-json-1.0"
 
 // Fit lets the call that o is for read its answer with this package. A protocol
 // that is not the SDK's own is left as it is.
-//
-// The MD5 digests of bodies are checked here, unless o says that they are not to
-// be: of a body that has the right one, the digest is left out of the answer, so
-// that the SDK, which checks those it finds, need not do it again. A wrong one
-// stays, and the SDK reports it.
 func Fit(o *sqs.Options) {
-	own, ok := o.Protocol.(*awsjson.Protocol)
-	switch {
-	case !ok || own == nil || own.ID().Name != "awsJson1_0":
-	case o.DisableMessageChecksumValidation:
-		o.Protocol = unchecked{own}
-	default:
-		o.Protocol = checked{own}
+	if own, ok := o.Protocol.(*awsjson.Protocol); ok && own != nil && own.ID().Name == "awsJson1_0" {
+		o.Protocol = protocol{own}
 	}
 }
 
-// checked and unchecked are the SDK's protocol with this package's decoder. They
-// are two types, and not one with a field, because a lone pointer fits into an
-// interface without an allocation.
-type (
-	checked   struct{ *awsjson.Protocol }
-	unchecked struct{ *awsjson.Protocol }
-)
+// A protocol is the SDK's with this package's decoder.
+type protocol struct{ *awsjson.Protocol }
 
-func (p checked) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
-	return read(resp, out, true, func() error { return p.Protocol.DeserializeResponse(ctx, schema, registry, resp, out) })
-}
-
-func (p unchecked) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
-	return read(resp, out, false, func() error { return p.Protocol.DeserializeResponse(ctx, schema, registry, resp, out) })
+func (p protocol) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
+	return read(resp, out, func() error { return p.Protocol.DeserializeResponse(ctx, schema, registry, resp, out) })
 }
 
 // A workshop is what decoding needs and does not keep.
@@ -69,14 +50,14 @@ var workshops = sync.Pool{New: func() any { return new(workshop) }}
 const most = 1 << 20
 
 // read decodes an answer into out, or lets theirs, the SDK's decoder, do it.
-func read(resp *smithyhttp.Response, out smithy.Deserializable, digests bool, theirs func() error) error {
+func read(resp *smithyhttp.Response, out smithy.Deserializable, theirs func() error) error {
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != contentType || !known(out) {
 		return theirs()
 	}
 	w, _ := workshops.Get().(*workshop) // nothing else is put there
 	defer w.tidy()
 	_, err := w.answer.ReadFrom(resp.Body)
-	if err == nil && w.decode(w.answer.Bytes(), out, digests) {
+	if err == nil && w.decode(w.answer.Bytes(), out) {
 		return nil
 	}
 	body := resp.Body
