@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -234,7 +235,7 @@ func (c *Consumer) run(ctx context.Context, h Handler, drain bool) error {
 
 // fifo tells whether the queue is a FIFO queue. Its name says so; message groups
 // do not, since standard queues have them too.
-func (c *Consumer) fifo() bool { return strings.HasSuffix(c.url, ".fifo") }
+func (c *Consumer) fifo() bool { return strings.HasSuffix(strings.TrimRight(c.url, "/"), ".fifo") }
 
 // systemAttributes are those that Message has fields for.
 func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
@@ -382,6 +383,14 @@ func (h *held) key() string {
 		return h.ReceiptHandle
 	}
 	return h.ID
+}
+
+// receives is the receive count of the newest receipt.
+func (h *held) receives() int {
+	if h.newer != nil {
+		return h.newer.ReceiveCount
+	}
+	return h.ReceiveCount
 }
 
 // Group returns the message group.
@@ -576,6 +585,7 @@ func (r *run) tell(e event, member *crew.Crew) (next crew.Work) {
 // see takes the loop's place for as long as something happens. When a turn of it
 // has given the calling goroutine something to do, others see to the rest.
 func (r *run) see(member *crew.Crew) (next crew.Work) {
+	defer crash()
 	for {
 		events := r.in.Take()
 		if len(events) == 0 {
@@ -593,6 +603,17 @@ func (r *run) see(member *crew.Crew) (next crew.Work) {
 			r.in.Pass()
 			return next
 		}
+	}
+}
+
+// crash ends the process if the loop panics, which is a bug of its own. The goroutine
+// may be one whose panics are taken for the client's, and a loop that ends in silence
+// is the worst of ends.
+func crash() {
+	if v := recover(); v != nil {
+		stack := debug.Stack()
+		go panic(fmt.Sprintf("sluice: %v\n\n%s", v, stack))
+		select {}
 	}
 }
 
@@ -1052,6 +1073,9 @@ func (r *run) adopt(known, newer *held, a *answer) {
 		known.twice++ // its end will tell whether this was one
 	} else {
 		r.c.tally.Duplicates.Add(1)
+	}
+	if newer.ReceiveCount < known.receives() {
+		return // it is older: its answer was overtaken by that of a later receive
 	}
 	known.handle, known.sent, known.newer = newer.handle, a.sent, newer
 	r.keeper.Adopt(&known.lease, newer.handle, a.sent, a.arrived)

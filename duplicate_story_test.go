@@ -161,3 +161,23 @@ func TestDuplicatesInOneAnswerAreHandledOnce(t *testing.T) {
 		w.adds(c)
 	})
 }
+
+func TestAnAnswerThatIsOvertakenTakesNoLeaseAway(t *testing.T) {
+	tell(t, func(w *world) {
+		w.slow(8 * time.Millisecond)
+		w.send(0, 100)
+		w.server.Inject(sqstest.Fault{Op: opReceive, Lag: 5 * time.Second, Skip: 2, Times: 1}) // longer than its leases last
+		c := w.consumer(sluice.Options{Concurrency: 5000, VisibilityTimeout: 4 * time.Second})
+		stop := w.run(c, w.handler(heeds(20*time.Second)))
+		for i := range 100 { // so that others are out meanwhile
+			time.Sleep(50 * time.Millisecond)
+			w.send(100+10*i, 10)
+		}
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		require.Equal(w, 1100, w.handled())
+		require.Zero(w, c.Stats().LeasesLost)
+		require.Positive(w, c.Stats().Duplicates)
+		require.Empty(w, w.left())
+	})
+}
