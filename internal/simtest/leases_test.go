@@ -10,6 +10,7 @@ type holding struct {
 	until   time.Duration // end of the lease: from the request of the receive, or of a renewal that was confirmed for this entry
 	from    time.Duration // when the receive was sent that brought the newest receipt; 12 h count from then
 	handle  string        // the newest receipt
+	count   int           // the receive count that it came with
 	tried   time.Duration // when a call last tried to change or delete it
 	call    int           // that handles it; 0: none
 	dead    bool          // SQS refused its receipt
@@ -117,7 +118,10 @@ func (k *leaseKeeper) request(e event) {
 func (k *leaseKeeper) answer(req, e event) {
 	for _, r := range e.got {
 		h := k.holding(r.message)
-		*h = holding{from: req.at, until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at, failed: h.failed && !h.settled}
+		if !h.settled && !h.lost && r.count < h.count {
+			continue // the answer was overtaken by that of a later receive
+		}
+		*h = holding{count: r.count, from: req.at, until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at, failed: h.failed && !h.settled}
 	}
 	for i, handle := range e.handles {
 		h := k.holding(k.studied.of[handle])
