@@ -277,12 +277,14 @@ func (l *life) perform(ctx context.Context, a act) error {
 	case stopsOwnConsumer:
 		l.write(event{kind: stopAsked, inc: l.inc, note: "by its handler"})
 		l.prompt("Stop", l.consumer.Stop)
+		time.Sleep(a.late) // else whether it ends before its stop is heeded is the scheduler's choice
 	case pausesOwnConsumer:
 		l.write(event{kind: paused, inc: l.inc, note: "by its handler"})
 		l.prompt("Pause", l.consumer.Pause)
 		_ = l.spend(ctx, a)
 		l.write(event{kind: resumed, inc: l.inc, note: "by its handler"})
 		l.prompt("Resume", l.consumer.Resume)
+		time.Sleep(a.late)
 	}
 	return l.result(a)
 }
