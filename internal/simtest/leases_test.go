@@ -129,6 +129,8 @@ func (k *leaseKeeper) answer(req, e event) {
 		case h.handle != handle || h.settled:
 		case e.op == opDelete:
 			k.deleteAnswered(h, e, i)
+		case e.ok[i] && e.timeouts[i] > 0 && e.at >= h.until:
+			h.lost = true // the lease was over before it was known to be longer
 		case e.ok[i]:
 			h.until = req.at + e.timeouts[i]
 			h.settled = h.call == 0 && e.timeouts[i] == 0 // given back; with a delay it may be a renewal as well
