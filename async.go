@@ -39,15 +39,15 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 		}
 		var errs []error
 		var halted groups
-		for i, m := range batch {
-			if ctx.Err() != nil {
-				return errors.Join(append(errs, rest(ctx, batch[i:]))...)
+		for _, m := range batch {
+			err := errUnhandled
+			switch {
+			case halted.has(m):
+			case ctx.Err() != nil:
+				err = context.Cause(ctx)
+			default:
+				err = guard(func() error { return fn(ctx, m) })
 			}
-			if halted.has(m) {
-				errs = append(errs, Failed(m, errUnhandled))
-				continue
-			}
-			err := guard(func() error { return fn(ctx, m) })
 			if err != nil {
 				errs = append(errs, Failed(m, err))
 				halted.add(m)
@@ -55,15 +55,6 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 		}
 		return errors.Join(errs...)
 	}
-}
-
-// rest fails the messages of a batch that were not handled.
-func rest(ctx context.Context, unhandled []*Message) error {
-	errs := make([]error, len(unhandled))
-	for i, m := range unhandled {
-		errs[i] = Failed(m, context.Cause(ctx))
-	}
-	return errors.Join(errs...)
 }
 
 // errUnhandled is the error of a message of a FIFO queue that was not handled

@@ -970,8 +970,9 @@ func (r *run) unanswered(a *answer, now time.Time) {
 	if r.over {
 		return // the receive was cut
 	}
-	if fault == queue.Lasting && a.try.again {
-		fault = queue.Throttled // what it would have repeated is not repeatable any more; a new one will tell
+	if fault == queue.Lasting && a.try.again { // what it would have repeated is not repeatable any more
+		r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Void: true}, r.view(now))
+		return
 	}
 	if fault == queue.Lasting {
 		r.fail("receiving from", a.err)

@@ -33,6 +33,32 @@ func TestEachStopsAGroupAtItsFirstFailureAndGoesOnWithTheOthers(t *testing.T) {
 	require.Equal(t, "a0a1b0b1c0", seen)
 }
 
+// Nobody has looked at a message behind a dead letter when the call's time is over, so
+// it has not failed.
+func TestEachEndsAGroupOnceAlsoWhenItsTimeIsOver(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		w.groups()
+		for _, body := range []string{"a 0", "a 1", "b 0", "b 1"} {
+			w.sendGroup(body[:1], body)
+		}
+		c := w.consumer(sluice.Options{BatchSize: 4, ProcessingLimit: time.Second, DeadLetterQueueURL: w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})})
+		seen := &tries{world: w}
+		stop := w.run(c, sluice.Each(func(ctx context.Context, m *sluice.Message) error {
+			seen.note(m)
+			if len(seen.bodies()) > 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return sluice.DeadLetter(errBad)
+		}))
+		time.Sleep(2 * time.Second)
+		require.EqualValues(w, 2, c.Stats().Failed, "a 0, and b 0, for which there was no time")
+		time.Sleep(5 * time.Minute)
+		require.NoError(w, stop())
+		require.Equal(w, []string{"a 0", "a 1", "b 0", "b 1"}, slices.Compact(seen.bodies()))
+	})
+}
+
 func TestWhatStandsBehindAFailedMessageOfABatchCountsAsNotHandled(t *testing.T) {
 	tellBoth(t, func(w *world) {
 		w.groups()
@@ -235,10 +261,15 @@ func TestAnAttemptThatCannotBeRepeatedAnyMoreIsGivenUp(t *testing.T) {
 				w.server.ExpireLease(w.url, w.server.Messages("orders.fifo")[0].ID)
 			}
 		})
+		e := w.watch()
 		stop := w.run(w.consumer(sluice.Options{}), w.handler(nil))
 		time.Sleep(time.Minute)
 		require.NoError(w, stop(), "a repetition that is refused ends no run")
 		require.Equal(w, 1, w.handled())
+		ids, at := e.attempts(), e.calls(opReceive)
+		require.Equal(w, ids[0], ids[1])
+		require.NotEqual(w, ids[1], ids[2])
+		require.Less(w, at[2].Sub(at[1]), 100*time.Millisecond, "a new one follows at once: there is nothing to be patient about")
 		require.Empty(w, w.server.Messages("orders.fifo"))
 	})
 }

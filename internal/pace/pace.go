@@ -69,6 +69,7 @@ type Answer struct {
 	Sent       time.Time
 	Failed     bool
 	Throttled  bool
+	Void       bool // it says nothing about the queue; another call will
 }
 
 // Pace is the model. The zero value is not usable; see [New].
@@ -171,6 +172,9 @@ func (p *Pace) Sent(n int) {
 func (p *Pace) Answered(a Answer, v View) {
 	p.out--
 	p.asked -= a.Asked
+	if a.Void {
+		return
+	}
 	p.throttled -= p.throttled / lately
 	if a.Failed {
 		p.failed(a, v.Now)

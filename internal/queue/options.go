@@ -14,7 +14,10 @@ import (
 )
 
 // options fits the caller's SDK client to the calls of a consumer, call by call.
-type options struct{ wrapped atomic.Pointer[whole] }
+type options struct {
+	wrapped  atomic.Pointer[whole]
+	shortcut wire.Shortcut
+}
 
 // single makes one attempt of each call. The receive loop is the retry of
 // receives: a hidden one can lose the answer of the first attempt and with it ten
@@ -23,8 +26,10 @@ type options struct{ wrapped atomic.Pointer[whole] }
 func (o *options) single(so *sqs.Options) {
 	so.Retryer = aws.NopRetryer{}
 	so.RetryMaxAttempts = 0 // would wrap the retryer again
-	so.HTTPClient = o.client(so.HTTPClient)
+	sends := so.HTTPClient
+	so.HTTPClient = o.client(sends)
 	wire.Fit(so)
+	o.shortcut.Fit(so, sends)
 }
 
 // client returns inner behind a whole, the same one for the same inner.

@@ -352,6 +352,10 @@ func (s *studied) noHurry(inc int, l *lived) {
 		case e.kind == ended:
 			_, cut := l.deathOfContext[e.call]
 			failed[e.message] = e.note == plain && !cut
+		case e.kind == answered:
+			for _, r := range e.got {
+				failed[r.message] = false // a copy of it, which has not been handled yet
+			}
 		case e.kind == called && e.op == opChange:
 			for i, h := range e.handles {
 				if failed[s.of[h]] && e.timeouts[i] < s.options.VisibilityTimeout*8/10 {

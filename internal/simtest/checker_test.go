@@ -134,7 +134,7 @@ func (s *studied) voidSuccesses() {
 			}
 			for _, h := range events[0].handles {
 				m := s.of[h]
-				group[m] = s.byMessage[m][0].group
+				group[m] = s.groupOf(m)
 				if (away || halted[group[m]]) && good[m] {
 					s.void[handling{call, m}] = true
 				}

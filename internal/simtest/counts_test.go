@@ -90,7 +90,7 @@ func (a *accounts) outcomes(call int) {
 	halted := map[string]bool{}
 	for _, h := range events[0].handles {
 		m := a.of[h]
-		group := a.byMessage[m][0].group
+		group := a.groupOf(m)
 		v, seen := verdicts[m]
 		lost := away || !seen || v == failure
 		switch {

@@ -9,6 +9,7 @@ import (
 type holding struct {
 	until   time.Duration // end of the lease: from the request of the receive, or of a renewal that was confirmed for this entry
 	from    time.Duration // when the receive was sent that brought the newest receipt; 12 h count from then
+	known   time.Duration // when the newest receipt came
 	handle  string        // the newest receipt
 	count   int           // the receive count that it came with
 	tried   time.Duration // when a call last tried to change or delete it
@@ -121,7 +122,7 @@ func (k *leaseKeeper) answer(req, e event) {
 		if !h.settled && !h.lost && r.count < h.count {
 			continue // the answer was overtaken by that of a later receive
 		}
-		*h = holding{count: r.count, from: req.at, until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at, failed: h.failed && !h.settled}
+		*h = holding{count: r.count, known: e.at, from: req.at, until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at, failed: h.failed && !h.settled}
 	}
 	for i, handle := range e.handles {
 		h := k.holding(k.studied.of[handle])
@@ -168,7 +169,7 @@ func (k *leaseKeeper) overdue(now time.Duration) {
 		if h.settled {
 			continue
 		}
-		late := h.until + time.Second
+		late := max(h.until, h.known) + time.Second
 		if h.call > 0 && now > late {
 			if cut := k.life.deathOfContext[h.call]; cut == 0 || cut > late {
 				k.breachf(now, m, "life %d handles a message whose lease ended at %v, and its context lives", k.inc, h.until)
@@ -194,9 +195,9 @@ func (k *leaseKeeper) broken(message string) bool {
 	if !k.fifo {
 		return false
 	}
-	group := k.byMessage[message][0].group
+	group := k.groupOf(message)
 	for other, h := range k.of {
-		if other != message && (h.dead || h.lost || h.failed) && k.byMessage[other][0].group == group {
+		if other != message && (h.dead || h.lost || h.failed) && k.groupOf(other) == group {
 			return true
 		}
 	}

@@ -121,24 +121,31 @@ func (s *studied) headsAreKept(inc int, l *lived) {
 	tried := map[string]bool{}
 	var failedAt time.Duration
 	failed := map[string]bool{} // for the first time in this life, at failedAt
+	spent := map[string]bool{}  // groups in which, at failedAt, another message ended that had been tried before; it may have been the one that was given back, with those behind it
 	for _, e := range l.events {
 		switch {
 		case e.kind == stopAsked, e.kind == cancelled, len(e.refused) > 0, e.kind == answered && e.err != nil && lasting(e.err):
 			return // from here on there are other reasons to give back
-		case e.kind == ended && e.note == plain && !tried[e.message]:
+		case e.kind == ended:
 			if e.at != failedAt {
 				failedAt = e.at
 				clear(failed)
+				clear(spent)
 			}
-			failed[e.message], tried[e.message] = true, true
-		case e.kind == ended:
+			if tried[e.message] {
+				spent[s.groupOf(e.message)] = true
+			}
+			failed[e.message] = e.note == plain && !tried[e.message]
 			tried[e.message] = true
 		case e.kind == called && e.op == opChange && e.at <= failedAt+time.Millisecond:
 			for i, h := range e.handles {
-				if failed[s.of[h]] && e.timeouts[i] != s.options.VisibilityTimeout {
-					s.breachf(e.at, s.of[h], "life %d gives a message back at its first failure, want it tried again in place", inc)
+				if m := s.of[h]; failed[m] && !spent[s.groupOf(m)] && e.timeouts[i] != s.options.VisibilityTimeout {
+					s.breachf(e.at, m, "life %d gives a message back at its first failure, want it tried again in place", inc)
 				}
 			}
 		}
 	}
 }
+
+// groupOf returns the group of a message.
+func (s *studied) groupOf(message string) string { return s.byMessage[message][0].group }

@@ -1,8 +1,9 @@
 package wire
 
 import (
-	// the digest that SQS sends
+	"crypto/md5" // the digest that SQS sends
 	"encoding/base64"
+	"encoding/hex"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -15,6 +16,7 @@ const ten = 10 // messages or entries of an answer; SQS gives no more
 // refers to it, or to the text.
 type decoder struct {
 	scanner
+	check bool // that bodies have the digests that come with them
 
 	plain []byte // a body without its escapes
 	texts []byte // the strings of a message but its body
@@ -40,7 +42,16 @@ func (d *decoder) decode(text []byte, out smithy.Deserializable) bool {
 			out.Messages = messages
 		}
 	case *sqs.DeleteMessageBatchOutput:
-		successful, failed := d.deleted()
+		successful, failed := settled(d, func(id *string) types.DeleteMessageBatchResultEntry {
+			return types.DeleteMessageBatchResultEntry{Id: id}
+		})
+		if d.end() {
+			out.Successful, out.Failed = successful, failed
+		}
+	case *sqs.ChangeMessageVisibilityBatchOutput:
+		successful, failed := settled(d, func(id *string) types.ChangeMessageVisibilityBatchResultEntry {
+			return types.ChangeMessageVisibilityBatchResultEntry{Id: id}
+		})
 		if d.end() {
 			out.Successful, out.Failed = successful, failed
 		}
@@ -115,6 +126,10 @@ func (d *decoder) message(m *types.Message, s *strs) {
 	if d.lost {
 		return
 	}
+	if d.check && !has(body, d.texts[digest.begin:digest.end]) {
+		d.lost = true
+		return
+	}
 	texts := string(d.texts)
 	s.body = string(body)
 	s.id, s.handle = texts[id.begin:id.end], texts[handle.begin:handle.end]
@@ -125,6 +140,14 @@ func (d *decoder) message(m *types.Message, s *strs) {
 			m.Attributes[a.name] = texts[a.begin:a.end]
 		}
 	}
+}
+
+// has tells whether a body has a digest.
+func has(body, digest []byte) bool {
+	var text [2 * md5.Size]byte
+	sum := md5.Sum(body)
+	hex.Encode(text[:], sum[:])
+	return string(text[:]) == string(digest)
 }
 
 // body reads a body. It is good until the next one is read.
@@ -218,13 +241,13 @@ func systemName(name []byte) string {
 // ids are those of entries: their positions in the call.
 var ids = [ten]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
-// deleted is the answer to DeleteMessageBatch, if nothing failed: otherwise the
-// SDK may have it.
-func (d *decoder) deleted() (successful []types.DeleteMessageBatchResultEntry, failed []types.BatchResultErrorEntry) {
+// settled is the answer to DeleteMessageBatch or ChangeMessageVisibilityBatch, if
+// nothing failed: otherwise the SDK may have it.
+func settled[E any](d *decoder, entry func(id *string) E) (successful []E, failed []types.BatchResultErrorEntry) {
 	for more := d.begin('{'); more; more = d.more('}') {
 		switch string(d.key()) {
 		case "Successful":
-			successful = d.successful()
+			successful = entries(d, entry)
 		case "Failed":
 			d.lost = d.begin('[') || d.lost
 			failed = []types.BatchResultErrorEntry{}
@@ -235,13 +258,13 @@ func (d *decoder) deleted() (successful []types.DeleteMessageBatchResultEntry, f
 	return successful, failed
 }
 
-func (d *decoder) successful() []types.DeleteMessageBatchResultEntry {
+func entries[E any](d *decoder, entry func(id *string) E) []E {
 	if !d.begin('[') {
-		return []types.DeleteMessageBatchResultEntry{}
+		return []E{}
 	}
-	entries := make([]types.DeleteMessageBatchResultEntry, 0, ten)
+	entries := make([]E, 0, ten)
 	for more := true; more; more = d.more(']') {
-		entries = append(entries, types.DeleteMessageBatchResultEntry{Id: d.entry()})
+		entries = append(entries, entry(d.entry()))
 	}
 	return entries
 }

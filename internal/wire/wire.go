@@ -56,6 +56,7 @@ func read(resp *smithyhttp.Response, out smithy.Deserializable, theirs func() er
 	}
 	w, _ := workshops.Get().(*workshop) // nothing else is put there
 	defer w.tidy()
+	w.check = false // there is middleware for it
 	_, err := w.answer.ReadFrom(resp.Body)
 	if err == nil && w.decode(w.answer.Bytes(), out) {
 		return nil
@@ -87,7 +88,7 @@ func (f failing) Read([]byte) (int, error) {
 
 func known(out smithy.Deserializable) bool {
 	switch out.(type) {
-	case *sqs.ReceiveMessageOutput, *sqs.DeleteMessageBatchOutput:
+	case *sqs.ReceiveMessageOutput, *sqs.DeleteMessageBatchOutput, *sqs.ChangeMessageVisibilityBatchOutput:
 		return true
 	}
 	return false

@@ -232,19 +232,27 @@ func TestAnswersDoNotShareMemory(t *testing.T) {
 	require.Equal(t, "tenant", first.Attributes["MessageGroupId"])
 }
 
-func BenchmarkReceive(b *testing.B) { benchmarkReceive(b, wire.Fit) }
+func BenchmarkReceive(b *testing.B) {
+	var shortcut wire.Shortcut
+	benchmarkReceive(b, func(o *sqs.Options) {
+		wire.Fit(o)
+		shortcut.Fit(o, o.HTTPClient)
+	})
+}
+
+func BenchmarkReceiveThroughMiddleware(b *testing.B) { benchmarkReceive(b, wire.Fit) }
 
 func BenchmarkReceiveBySDK(b *testing.B) { benchmarkReceive(b, func(*sqs.Options) {}) }
 
 func benchmarkReceive(b *testing.B, fit func(*sqs.Options)) {
 	text := `{"Messages":[` + strings.Repeat(message(strings.Repeat("x", 512))+",", 9) + message("x") + `]}`
 	body := bytes.NewReader(nil)
-	c := client(answer{http.StatusOK, "application/x-amz-json-1.0", body}, fit)
+	c := client(answer{http.StatusOK, "application/x-amz-json-1.0", body})
 	in := &sqs.ReceiveMessageInput{QueueUrl: new("http://sqs.example.com/1/orders")}
 	b.ReportAllocs()
 	for b.Loop() {
 		body.Reset([]byte(text))
-		_, err := c.ReceiveMessage(b.Context(), in)
+		_, err := c.ReceiveMessage(b.Context(), in, fit)
 		require.NoError(b, err)
 	}
 }

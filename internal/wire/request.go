@@ -1,0 +1,129 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// An example is what the requests of an operation have in common.
+type example struct {
+	made            setup
+	url             url.URL
+	host            string
+	header          http.Header // but for those that differ from call to call
+	service, region string      // that signatures are for
+}
+
+// A setup is what the address and the constant headers of requests depend on.
+type setup struct {
+	region, resolved, base, app string
+	dualStack, fips             int
+	plainHTTP                   bool
+}
+
+func setupOf(o *sqs.Options) setup {
+	return setup{
+		region: o.Region, resolved: o.EndpointOptions.ResolvedRegion, base: aws.ToString(o.BaseEndpoint), app: o.AppID,
+		dualStack: int(o.EndpointOptions.UseDualStackEndpoint), fips: int(o.EndpointOptions.UseFIPSEndpoint), plainHTTP: o.EndpointOptions.DisableHTTPS,
+	}
+}
+
+// Headers that differ from call to call.
+const (
+	headerID        = "Amz-Sdk-Invocation-Id"
+	headerSignature = "Authorization"
+	headerDate      = "X-Amz-Date"
+	headerToken     = "X-Amz-Security-Token" //nolint:gosec // a header's name
+)
+
+// varying are headers that each request has anew.
+var varying = []string{headerID, headerSignature, headerDate, headerToken}
+
+// constant are headers that all requests of an operation share. One with any other is
+// no example.
+var constant = []string{"Amz-Sdk-Request", "Content-Type", "User-Agent", "X-Amz-Target", "X-Amzn-Query-Mode"}
+
+const dateForm = "20060102T150405Z"
+
+// exampleOf takes from a request of the SDK what others have in common with it.
+func exampleOf(r *http.Request, made setup) (e *example, ok bool) {
+	e = &example{made: made, url: *r.URL, host: r.Host, header: http.Header{}}
+	for name, values := range r.Header {
+		switch {
+		case slices.Contains(varying, name):
+		case slices.Contains(constant, name):
+			e.header[name] = slices.Clone(values)
+		default:
+			return nil, false
+		}
+	}
+	// AWS4-HMAC-SHA256 Credential=<key>/<day>/<region>/<service>/aws4_request, ...
+	scope, _, _ := strings.Cut(r.Header.Get(headerSignature), ",")
+	parts := strings.Split(scope, "/")
+	if len(parts) != 5 || r.URL.User != nil || r.URL.RawQuery != "" {
+		return nil, false
+	}
+	e.region, e.service = parts[2], parts[3]
+	return e, true
+}
+
+// A signature is what a request is signed with.
+type signature struct {
+	signer      sqs.HTTPSignerV4
+	credentials aws.Credentials
+	at          time.Time
+	id          string // of the call
+}
+
+// request makes a request with a body.
+func (e *example) request(ctx context.Context, body []byte, by signature) (*http.Request, error) {
+	address := e.url // the signer writes into it
+	header := make(http.Header, len(e.header)+len(varying))
+	maps.Copy(header, e.header)
+	header[headerID] = []string{by.id}
+	r := (&http.Request{
+		Method: http.MethodPost, URL: &address, Host: e.host, Header: header, ContentLength: int64(len(body)),
+		Body: io.NopCloser(bytes.NewReader(body)), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	sum := sha256.Sum256(body)
+	return r, by.signer.SignHTTP(ctx, by.credentials, r, hex.EncodeToString(sum[:]), e.service, e.region, by.at)
+}
+
+// like tells whether a request after the example is the same as theirs.
+func (e *example) like(theirs *http.Request, body []byte, signer sqs.HTTPSignerV4, credentials aws.Credentials) bool {
+	at, err := time.Parse(dateForm, theirs.Header.Get(headerDate))
+	if err != nil {
+		return false
+	}
+	ours, err := e.request(theirs.Context(), body, signature{signer, credentials, at, theirs.Header.Get(headerID)})
+	return err == nil && ours.Method == theirs.Method && ours.URL.String() == theirs.URL.String() && ours.Host == theirs.Host &&
+		ours.ContentLength == theirs.ContentLength && maps.EqualFunc(ours.Header, theirs.Header, slices.Equal)
+}
+
+// newID makes the id of a call, a UUID.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	text := make([]byte, 0, 36)
+	for i, c := range b {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, []byte{c})
+	}
+	return string(text)
+}
