@@ -29,7 +29,7 @@ const (
 	defaultConcurrency     = 10
 	defaultBatchBytes      = 64 << 20
 	defaultBytesInFlight   = 64 << 20
-	defaultReceivers       = 32
+	defaultReceivers       = 46               // with each more the end of a backlog costs one more receive that is empty
 	defaultVisibility      = 30 * time.Second // SQS's own default
 	defaultPollTime        = maxPoll
 	defaultShutdownTimeout = 25 * time.Second // Kubernetes kills after 30 s
@@ -81,7 +81,7 @@ type Options struct {
 	// the queue is idle; more while answers come back full and handlers wait for
 	// messages, and more than 16 only while it is the way to SQS that takes the time:
 	// with 20 ms for a call 16 receivers bring 8,000 messages a second. As many deletes
-	// may be out at once, or four if that is more. 0 means 32.
+	// may be out at once, or four if that is more. 0 means 46.
 	Receivers int
 
 	// VisibilityTimeout is how long SQS hides a message after a receive and after

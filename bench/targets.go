@@ -12,8 +12,8 @@ import (
 
 // Sluice's defaults, which its runs have.
 const (
-	receivers = 32
-	senders   = 32 // of deletes
+	receivers = 46
+	senders   = 46 // of deletes
 )
 
 // A Verdict tells whether a target is met.

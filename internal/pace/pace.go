@@ -51,15 +51,14 @@ type Config struct {
 
 // A View is the consumer at one moment.
 type View struct {
-	Now      time.Time
-	Free     int           // slots with no handler call
-	Waiting  int           // messages in hand that no handler has yet
-	Settling int           // messages in hand that are being settled
-	Held     int           // messages in hand, waiting, handled or being settled
-	Due      time.Time     // end of the open batch's wait; zero: no batch is open
-	Latency  time.Duration // of calls that SQS answers at once
-	Budget   int           // messages that may still be asked for, by bytes in flight and by the bounds of the run
-	Enough   int           // the budget will not grow beyond this; a receive for Enough is as large as one can be
+	Now     time.Time
+	Free    int           // slots with no handler call
+	Waiting int           // messages in hand that no handler has yet
+	Held    int           // messages in hand, waiting, handled or being settled
+	Due     time.Time     // end of the open batch's wait; zero: no batch is open
+	Latency time.Duration // of calls that SQS answers at once
+	Budget  int           // messages that may still be asked for, by bytes in flight and by the bounds of the run
+	Enough  int           // the budget will not grow beyond this; a receive for Enough is as large as one can be
 }
 
 // An Answer is the end of a receive.
@@ -114,7 +113,7 @@ func (p *Pace) Next(v View) (n int, at time.Time) {
 	if p.out >= p.receivers(v.Now) || (p.out > 0 && p.enoughOut(v.Now)) {
 		return 0, p.benchEnd()
 	}
-	if v.Settling > full*p.Receivers+p.Batch {
+	if v.Held+p.asked+full > p.crowd() {
 		p.gather = time.Time{}
 		return 0, time.Time{} // more are handled than can be deleted
 	}
@@ -223,6 +222,10 @@ func (p *Pace) benchEnd() (first time.Time) {
 	}
 	return first
 }
+
+// crowd returns how many messages the consumer is made for: those that are handled,
+// as many as all receivers can bring, and as many being deleted.
+func (p *Pace) crowd() int { return p.Slots*p.Batch + 2*full*p.Receivers }
 
 // limit returns how many messages may wait for a handler: enough for the slots
 // that are free and for those that will be within a second.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"sync"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +18,20 @@ import (
 type options struct {
 	wrapped  atomic.Pointer[whole]
 	shortcut wire.Shortcut
+	looked   sync.Once
+	straight *wire.Direct // nil: the client is not the SDK's, or not as it makes it
+}
+
+// direct returns what makes calls of the client without it.
+func (o *options) direct(client Client) *wire.Direct {
+	o.looked.Do(func() {
+		if sdk, ok := client.(*sqs.Client); ok && sdk != nil {
+			own := sdk.Options()
+			o.single(&own)
+			o.straight = o.shortcut.Direct(&own)
+		}
+	})
+	return o.straight
 }
 
 // single makes one attempt of each call. The receive loop is the retry of

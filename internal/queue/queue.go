@@ -87,9 +87,7 @@ func (q *Queue) Receive(ctx context.Context, n int, wait time.Duration, attempt 
 		in.ReceiveRequestAttemptId = &attempt
 	}
 	began := time.Now()
-	out, err := answer(func() (*sqs.ReceiveMessageOutput, error) {
-		return q.Client.ReceiveMessage(ctx, in, q.options.single)
-	})
+	out, err := invoke(ctx, q, in, q.Client.ReceiveMessage)
 	if err != nil {
 		q.observe(Call{Op: OpReceive, Took: time.Since(began), Err: err})
 		return nil, err
@@ -108,9 +106,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: &handles[i]}
 	}
 	began := time.Now()
-	out, err := answer(func() (*sqs.DeleteMessageBatchOutput, error) {
-		return q.Client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}, q.options.single)
-	})
+	out, err := invoke(ctx, q, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}, q.Client.DeleteMessageBatch)
 	errs := results(len(handles), err)
 	if err == nil {
 		for _, ok := range out.Successful {
@@ -134,9 +130,7 @@ func (q *Queue) Change(ctx context.Context, changes []Change) []error {
 		}
 	}
 	began := time.Now()
-	out, err := answer(func() (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-		return q.Client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}, q.options.single)
-	})
+	out, err := invoke(ctx, q, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}, q.Client.ChangeMessageVisibilityBatch)
 	errs := results(len(changes), err)
 	if err == nil {
 		for _, ok := range out.Successful {
@@ -153,7 +147,7 @@ func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInpu
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	began := time.Now()
-	_, err := answer(func() (*sqs.SendMessageOutput, error) { return sender.SendMessage(ctx, in, q.options.single) })
+	_, err := invoke(ctx, q, in, sender.SendMessage)
 	call := Call{Op: OpSend, Entries: 1, Took: time.Since(began), Err: err}
 	if err != nil {
 		call.Failed = 1
@@ -164,6 +158,18 @@ func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInpu
 
 // errNothing stands for the answer of a client that returns neither one nor an error.
 var errNothing = errors.New("the client returned nothing")
+
+// invoke makes a call: past the client where that is the same, else through it.
+func invoke[I, O any](ctx context.Context, q *Queue, in *I, through func(context.Context, *I, ...func(*sqs.Options)) (*O, error)) (*O, error) {
+	return answer(func() (*O, error) {
+		trip := q.options.direct(q.Client).Go(ctx, in)
+		if out, ok := trip.Result.(*O); ok {
+			return out, nil
+		}
+		defer trip.Drop()
+		return through(ctx, in, q.options.single, trip.End)
+	})
+}
 
 // answer makes a call of the client's. The client is the user's code, and so is what is
 // in its middleware: a panic is an error like any other, to be seen and tried again.

@@ -339,12 +339,17 @@ func (w *world) undecodable(id string) bool {
 }
 
 // noHurry checks that a message that failed stays hidden for its delay: the default
-// one is nine tenths of the visibility timeout at least.
+// one is nine tenths of the visibility timeout at least, or what is left of 12 h.
 func (s *studied) noHurry(inc int, l *lived) {
 	if s.fifo || s.options.RetryDelay != nil {
 		return
 	}
-	failed := map[string]bool{}
+	failed, received := map[string]bool{}, map[string]time.Duration{}
+	short := func(e event, i int) bool {
+		const longestPoll = 20 * time.Second // 12 h count from the receive's request
+		want := s.options.VisibilityTimeout * 8 / 10
+		return e.timeouts[i] < want && e.at+want < received[s.of[e.handles[i]]]+12*time.Hour-longestPoll
+	}
 	for _, e := range l.events {
 		switch {
 		case e.kind == stopAsked:
@@ -355,10 +360,11 @@ func (s *studied) noHurry(inc int, l *lived) {
 		case e.kind == answered:
 			for _, r := range e.got {
 				failed[r.message] = false // a copy of it, which has not been handled yet
+				received[r.message] = e.at
 			}
 		case e.kind == called && e.op == opChange:
 			for i, h := range e.handles {
-				if failed[s.of[h]] && e.timeouts[i] < s.options.VisibilityTimeout*8/10 {
+				if failed[s.of[h]] && short(e, i) {
 					s.breachf(e.at, s.of[h], "life %d gives a message that failed back after %v", inc, e.timeouts[i])
 				}
 			}

@@ -3,14 +3,14 @@ package wire
 import (
 	"strconv"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
 // encode returns the body of a request as the SDK writes it, and tells whether it
 // knows how.
 func encode(in any) (body []byte, ok bool) {
-	const most = 2 << 10 // a delete of ten is about that long
-	w := writer{text: make([]byte, 0, most)}
+	w := writer{text: make([]byte, 0, length(in))}
 	w.begin('{')
 	switch in := in.(type) {
 	case *sqs.ReceiveMessageInput:
@@ -37,6 +37,23 @@ func encode(in any) (body []byte, ok bool) {
 	}
 	w.end('}')
 	return w.text, !w.lost
+}
+
+// length is about as long as a request's body will be.
+func length(in any) int {
+	const frame = 384 // names, the queue's URL, a receive as a whole
+	n := frame
+	switch in := in.(type) {
+	case *sqs.DeleteMessageBatchInput:
+		for i := range in.Entries {
+			n += len(`{"Id":"0","ReceiptHandle":""},`) + len(aws.ToString(in.Entries[i].ReceiptHandle))
+		}
+	case *sqs.ChangeMessageVisibilityBatchInput:
+		for i := range in.Entries {
+			n += len(`{"Id":"0","ReceiptHandle":"","VisibilityTimeout":43200},`) + len(aws.ToString(in.Entries[i].ReceiptHandle))
+		}
+	}
+	return n
 }
 
 // A writer writes JSON.

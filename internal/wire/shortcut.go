@@ -141,30 +141,33 @@ func (c *call) HandleInitialize(ctx context.Context, in middleware.InitializeInp
 	if c.op == unknown || c.options.HTTPClient != c || !unchanged(c.stack) {
 		return next.HandleInitialize(ctx, in)
 	}
-	e := c.shortcut.examples[c.op].Load()
-	if e == nil || e.made != setupOf(c.options) {
-		c.lessons = c.shortcut.unlike[c.op].Load() < patience
-		return next.HandleInitialize(ctx, in)
-	}
-	w, _ := workshops.Get().(*workshop) // nothing else is put there
-	defer w.tidy()
-	request, ok := c.request(ctx, w, e)
-	if !ok {
-		return next.HandleInitialize(ctx, in)
-	}
-	c.answer, c.err = c.direct.Do(request)
-	c.ended = true
-	if result := c.read(w); result != nil {
+	if out.Result = c.pass(ctx); out.Result != nil {
 		awsmiddleware.SetRequestIDMetadata(&metadata, c.answer.Header.Get("X-Amzn-Requestid"))
-		out.Result = result
 		return out, metadata, nil
 	}
 	defer c.drop()
 	return next.HandleInitialize(ctx, in)
 }
 
+// pass makes the call and returns its result; nil: it is for the SDK to end it, or to
+// make it.
+func (c *call) pass(ctx context.Context) any {
+	e := c.shortcut.examples[c.op].Load()
+	if e == nil || e.made != setupOf(c.options) {
+		c.lessons = c.shortcut.unlike[c.op].Load() < patience
+		return nil
+	}
+	request, ok := c.request(ctx, e)
+	if !ok {
+		return nil
+	}
+	c.answer, c.err = c.direct.Do(request)
+	c.ended = true
+	return c.read()
+}
+
 // request makes the request of the call after an example.
-func (c *call) request(ctx context.Context, w *workshop, e *example) (r *http.Request, ok bool) {
+func (c *call) request(ctx context.Context, e *example) (r *http.Request, ok bool) {
 	credentials, err := c.options.Credentials.Retrieve(ctx)
 	if err != nil {
 		return nil, false
@@ -178,10 +181,12 @@ func (c *call) request(ctx context.Context, w *workshop, e *example) (r *http.Re
 }
 
 // read reads the answer to the shortcut's request if it is a good one; nil: it is not.
-func (c *call) read(w *workshop) any {
+func (c *call) read() any {
 	if c.err != nil || c.answer.StatusCode != http.StatusOK || c.answer.Header.Get("Content-Type") != contentType {
 		return nil
 	}
+	w, _ := workshops.Get().(*workshop) // nothing else is put there
+	defer w.tidy()
 	out := c.op.output()
 	body := c.answer.Body
 	_, err := w.answer.ReadFrom(body)
@@ -193,7 +198,7 @@ func (c *call) read(w *workshop) any {
 	c.answer.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(bytes.NewReader(w.answer.Bytes()), failing{err}), body}
+	}{io.MultiReader(bytes.NewReader(bytes.Clone(w.answer.Bytes())), failing{err}), body}
 	return nil
 }
 

@@ -70,6 +70,8 @@ type setup struct {
 	client *sqs.Client
 	fit    func(*sqs.Options)
 	direct *line // requests of the shortcut
+
+	straight *wire.Direct // nil: calls go through the client, and past its middleware
 }
 
 func newSetup(optFns ...func(*sqs.Options)) *setup {
@@ -87,6 +89,38 @@ func newSetup(optFns ...func(*sqs.Options)) *setup {
 		shortcut.Fit(o, s.direct)
 	}
 	return s
+}
+
+// goStraight lets calls go past the client too.
+func (s *setup) goStraight() *setup {
+	var shortcut wire.Shortcut
+	s.fit = func(o *sqs.Options) {
+		once(o)
+		wire.Fit(o)
+		shortcut.Fit(o, s.direct)
+	}
+	own := s.client.Options()
+	s.fit(&own)
+	s.straight = shortcut.Direct(&own)
+	return s
+}
+
+// both tells a story of calls that go past the middleware, and of those that go past
+// the client.
+func both(t *testing.T, set func(*sqs.Options), story func(t *testing.T, s *setup)) {
+	t.Helper()
+	t.Run("past the middleware", func(t *testing.T) { story(t, newSetup(set)) })
+	t.Run("past the client", func(t *testing.T) { story(t, newSetup(set).goStraight()) })
+}
+
+// call makes a call as a consumer does.
+func call[I, O any](s *setup, in *I, through func(context.Context, *I, ...func(*sqs.Options)) (*O, error), optFns ...func(*sqs.Options)) (*O, error) {
+	trip := s.straight.Go(context.Background(), in)
+	if out, ok := trip.Result.(*O); ok {
+		return out, nil
+	}
+	defer trip.Drop()
+	return through(context.Background(), in, append(optFns, trip.End)...)
 }
 
 // once makes a call of the SDK without retries.
@@ -107,10 +141,9 @@ var (
 
 // all makes each of the three calls once.
 func (s *setup) all(optFns ...func(*sqs.Options)) error {
-	ctx := context.Background()
-	_, received := s.client.ReceiveMessage(ctx, aReceive, optFns...)
-	_, deleted := s.client.DeleteMessageBatch(ctx, aDelete, optFns...)
-	_, changed := s.client.ChangeMessageVisibilityBatch(ctx, aChange, optFns...)
+	_, received := call(s, aReceive, s.client.ReceiveMessage, optFns...)
+	_, deleted := call(s, aDelete, s.client.DeleteMessageBatch, optFns...)
+	_, changed := call(s, aChange, s.client.ChangeMessageVisibilityBatch, optFns...)
 	return errors.Join(received, deleted, changed)
 }
 
@@ -127,23 +160,29 @@ func TestShortcutMakesTheSDKsRequests(t *testing.T) {
 		"unchecked": func(o *sqs.Options) { o.DisableMessageChecksumValidation = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newSetup(set)
-				require.NoError(t, s.all(s.fit)) // by the SDK, as examples
-				require.Len(t, s.line.requests, 3)
-				require.NoError(t, s.all(s.fit))
-				require.Len(t, s.line.requests, 3)
-				require.Equal(t, unsigned(s.line.requests...), unsigned(s.direct.requests...))
-
-				time.Sleep(90 * time.Minute) // another date, another signature
-				s.line.requests, s.direct.requests = nil, nil
-				require.NoError(t, s.all(s.fit))
-				require.NoError(t, s.all(once))
-				require.Len(t, s.direct.requests, 3)
-				require.Equal(t, unsigned(s.line.requests...), unsigned(s.direct.requests...))
-			})
+			synctest.Test(t, func(t *testing.T) { likeTheSDK(t, newSetup(set)) })
+			if name != "FIPS" { // the client rewrites such a region for each call
+				synctest.Test(t, func(t *testing.T) { likeTheSDK(t, newSetup(set).goStraight()) })
+			}
 		})
 	}
+}
+
+func likeTheSDK(t *testing.T, s *setup) {
+	t.Helper()
+	require.NoError(t, s.all(s.fit)) // by the SDK, as examples
+	require.Len(t, s.line.requests, 3)
+	require.NoError(t, s.all(s.fit))
+	require.Len(t, s.line.requests, 3)
+	require.Equal(t, unsigned(s.line.requests...), unsigned(s.direct.requests...))
+
+	time.Sleep(90 * time.Minute) // another date, another signature
+	s.line.requests, s.direct.requests = nil, nil
+	require.NoError(t, s.all(s.fit))
+	s.straight = nil
+	require.NoError(t, s.all(once))
+	require.Len(t, s.direct.requests, 3)
+	require.Equal(t, unsigned(s.line.requests...), unsigned(s.direct.requests...))
 }
 
 // unsigned are requests without their signatures, which the ids of calls make random.
@@ -171,12 +210,14 @@ func TestShortcutIsNotForOthers(t *testing.T) {
 		"anonymous":   func(o *sqs.Options) { o.Credentials = aws.AnonymousCredentials{} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSetup(set)
-			for range 3 {
-				require.NoError(t, s.all(s.fit))
-			}
-			require.Len(t, s.line.requests, 9)
-			require.Empty(t, s.direct.requests)
+			both(t, set, func(t *testing.T, s *setup) {
+				require.Nil(t, s.straight)
+				for range 3 {
+					require.NoError(t, s.all(s.fit))
+				}
+				require.Len(t, s.line.requests, 9)
+				require.Empty(t, s.direct.requests)
+			})
 		})
 	}
 	t.Run("what comes later", func(t *testing.T) {
@@ -207,28 +248,31 @@ func aMiddleware(s *middleware.Stack) error {
 
 // What the shortcut cannot write or read, the SDK does.
 func TestShortcutLeavesWhatItDoesNotKnow(t *testing.T) {
-	s := newSetup()
-	require.NoError(t, s.all(s.fit))
-	for _, handle := range []string{"é", "\"", "\\", "\n", "\x7f"} {
-		_, err := s.client.DeleteMessageBatch(context.Background(), &sqs.DeleteMessageBatchInput{
-			QueueUrl: aReceive.QueueUrl, Entries: []types.DeleteMessageBatchRequestEntry{{Id: new("0"), ReceiptHandle: &handle}},
-		}, s.fit)
-		require.NoError(t, err)
-	}
-	require.Len(t, s.line.requests, 3+5)
-	require.Empty(t, s.direct.requests)
+	both(t, nothing, func(t *testing.T, s *setup) {
+		require.NoError(t, s.all(s.fit))
+		for _, handle := range []string{"é", "\"", "\\", "\n", "\x7f"} {
+			_, err := call(s, &sqs.DeleteMessageBatchInput{
+				QueueUrl: aReceive.QueueUrl, Entries: []types.DeleteMessageBatchRequestEntry{{Id: new("0"), ReceiptHandle: &handle}},
+			}, s.client.DeleteMessageBatch, s.fit)
+			require.NoError(t, err)
+		}
+		require.Len(t, s.line.requests, 3+5)
+		require.Empty(t, s.direct.requests)
 
-	s.direct.answers = append(s.direct.answers, func() (*http.Response, error) {
-		return respond(http.StatusOK, time.Now(), `{"Successful":[{"Id":"0"}],"Failed":[{"Id":"1","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}`)
+		s.direct.answers = append(s.direct.answers, func() (*http.Response, error) {
+			return respond(http.StatusOK, time.Now(), `{"Successful":[{"Id":"0"}],"Failed":[{"Id":"1","Code":"ReceiptHandleIsInvalid","SenderFault":true}]}`)
+		})
+		out, err := call(s, aDelete, s.client.DeleteMessageBatch, s.fit)
+		require.NoError(t, err)
+		require.Equal(t, "ReceiptHandleIsInvalid", *out.Failed[0].Code)
+		require.Len(t, s.direct.requests, 1, "the request is not made again")
+		require.Len(t, s.line.requests, 3+5)
+		id, _ := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
+		require.Equal(t, "request-1", id)
 	})
-	out, err := s.client.DeleteMessageBatch(context.Background(), aDelete, s.fit)
-	require.NoError(t, err)
-	require.Equal(t, "ReceiptHandleIsInvalid", *out.Failed[0].Code)
-	require.Len(t, s.direct.requests, 1, "the request is not made again")
-	require.Len(t, s.line.requests, 3+5)
-	id, _ := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
-	require.Equal(t, "request-1", id)
 }
+
+func nothing(*sqs.Options) {}
 
 // Whatever ends badly, the error is the SDK's, and nothing is sent twice.
 func TestShortcutsErrorsAreTheSDKs(t *testing.T) {
@@ -250,22 +294,23 @@ func TestShortcutsErrorsAreTheSDKs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSetup()
-			require.NoError(t, s.all(s.fit))
-			s.line.answers = append(s.line.answers, end)
-			_, theirs := s.client.ReceiveMessage(context.Background(), aReceive, once)
-			require.Error(t, theirs)
-			s.direct.answers = append(s.direct.answers, end)
-			_, ours := s.client.ReceiveMessage(context.Background(), aReceive, s.fit)
-			require.EqualError(t, ours, theirs.Error())
-			require.Len(t, s.direct.requests, 1)
-			require.Len(t, s.line.requests, 3+1)
-			if name == "refused" {
-				require.ErrorAs(t, ours, new(*types.QueueDoesNotExist))
-				require.ErrorAs(t, ours, new(*awshttp.ResponseError))
-			}
-			require.NoError(t, s.all(s.fit))
-			require.Len(t, s.direct.requests, 1+3, "the next call goes the shortcut again")
+			both(t, nothing, func(t *testing.T, s *setup) {
+				require.NoError(t, s.all(s.fit))
+				s.line.answers = append(s.line.answers, end)
+				_, theirs := s.client.ReceiveMessage(context.Background(), aReceive, once)
+				require.Error(t, theirs)
+				s.direct.answers = append(s.direct.answers, end)
+				_, ours := call(s, aReceive, s.client.ReceiveMessage, s.fit)
+				require.EqualError(t, ours, theirs.Error())
+				require.Len(t, s.direct.requests, 1)
+				require.Len(t, s.line.requests, 3+1)
+				if name == "refused" {
+					require.ErrorAs(t, ours, new(*types.QueueDoesNotExist))
+					require.ErrorAs(t, ours, new(*awshttp.ResponseError))
+				}
+				require.NoError(t, s.all(s.fit))
+				require.Len(t, s.direct.requests, 1+3, "the next call goes the shortcut again")
+			})
 		})
 	}
 }
@@ -277,25 +322,26 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // With a clock that is wrong the SDK signs with SQS's time. The shortcut does not know
 // how, and is not taken until the clock is right.
 func TestShortcutNeedsARightClock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSetup()
-		wrong := func() (*http.Response, error) { return respond(http.StatusOK, time.Now().Add(-time.Hour), `{}`) }
-		s.line.answers = append(s.line.answers, wrong, wrong, wrong)
-		require.NoError(t, s.all(s.fit))
-		require.NoError(t, s.all(s.fit)) // signed for another time: no example, but no reason to give up either
-		require.Empty(t, s.direct.requests)
-		require.NoError(t, s.all(s.fit))
-		require.NoError(t, s.all(s.fit))
-		require.Len(t, s.direct.requests, 6)
+	both(t, nothing, func(t *testing.T, s *setup) {
+		synctest.Test(t, func(t *testing.T) {
+			wrong := func() (*http.Response, error) { return respond(http.StatusOK, time.Now().Add(-time.Hour), `{}`) }
+			s.line.answers = append(s.line.answers, wrong, wrong, wrong)
+			require.NoError(t, s.all(s.fit))
+			require.NoError(t, s.all(s.fit)) // signed for another time: no example, but no reason to give up either
+			require.Empty(t, s.direct.requests)
+			require.NoError(t, s.all(s.fit))
+			require.NoError(t, s.all(s.fit))
+			require.Len(t, s.direct.requests, 6)
 
-		expired := func() (*http.Response, error) {
-			return respond(http.StatusForbidden, time.Now().Add(-time.Hour), `{"__type":"InvalidSignatureException","message":"Signature expired"}`)
-		}
-		s.direct.answers = append(s.direct.answers, expired, expired, expired)
-		require.Error(t, s.all(s.fit))
-		require.Len(t, s.direct.requests, 9)
-		require.NoError(t, s.all(s.fit), "by the SDK")
-		require.Len(t, s.direct.requests, 9)
+			expired := func() (*http.Response, error) {
+				return respond(http.StatusForbidden, time.Now().Add(-time.Hour), `{"__type":"InvalidSignatureException","message":"Signature expired"}`)
+			}
+			s.direct.answers = append(s.direct.answers, expired, expired, expired)
+			require.Error(t, s.all(s.fit))
+			require.Len(t, s.direct.requests, 9)
+			require.NoError(t, s.all(s.fit), "by the SDK")
+			require.Len(t, s.direct.requests, 9)
+		})
 	})
 }
 

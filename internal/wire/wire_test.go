@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -72,6 +73,11 @@ func same(t *testing.T, text string) {
 	if theirErr == nil {
 		require.Equal(t, theirs.Messages, ours.Messages, "%q", text)
 	}
+	ours, ourErr = past(t, text)
+	require.Equal(t, failure(theirErr), failure(ourErr), "%q", text)
+	if theirErr == nil {
+		require.Equal(t, theirs.Messages, ours.Messages, "%q", text)
+	}
 	without := func(o *sqs.Options) { o.DisableMessageChecksumValidation = true }
 	theirs, theirErr = receive(say(text), without)
 	ours, ourErr = receive(say(text), without, wire.Fit)
@@ -87,6 +93,24 @@ func same(t *testing.T, text string) {
 		require.Equal(t, deleted.Successful, ourDeleted.Successful, "%q", text)
 		require.Equal(t, deleted.Failed, ourDeleted.Failed, "%q", text)
 	}
+
+	changed, theirErr := client(say(text)).ChangeMessageVisibilityBatch(context.Background(), aChange)
+	ourChanged, ourErr := client(say(text), wire.Fit).ChangeMessageVisibilityBatch(context.Background(), aChange)
+	require.Equal(t, failure(theirErr), failure(ourErr), "%q", text)
+	if theirErr == nil {
+		require.Equal(t, changed.Successful, ourChanged.Successful, "%q", text)
+		require.Equal(t, changed.Failed, ourChanged.Failed, "%q", text)
+	}
+}
+
+// past receives an answer past the client.
+func past(t *testing.T, text string) (*sqs.ReceiveMessageOutput, error) {
+	t.Helper()
+	s := newSetup().goStraight()
+	require.NoError(t, s.all(s.fit))
+	s.direct.answers = append(s.direct.answers, func() (*http.Response, error) { return respond(http.StatusOK, time.Now(), text) })
+	defer func() { require.Len(t, s.direct.requests, 1) }()
+	return call(s, aReceive, s.client.ReceiveMessage, s.fit)
 }
 
 func failure(err error) string {
