@@ -223,9 +223,9 @@ func (p *Pace) benchEnd() (first time.Time) {
 	return first
 }
 
-// crowd returns how many messages the consumer is made for: those that are handled,
-// as many as all receivers can bring, and as many being deleted.
-func (p *Pace) crowd() int { return p.Slots*p.Batch + 2*full*p.Receivers }
+// crowd returns how many messages the consumer is made for: those that are handled, a
+// batch that fills, as many as all receivers can bring, and as many being deleted.
+func (p *Pace) crowd() int { return (p.Slots+1)*p.Batch + 2*full*p.Receivers }
 
 // limit returns how many messages may wait for a handler: enough for the slots
 // that are free and for those that will be within a second.

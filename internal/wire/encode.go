@@ -64,7 +64,7 @@ type writer struct {
 }
 
 func (w *writer) receive(in *sqs.ReceiveMessageInput) {
-	w.lost = w.lost || len(in.AttributeNames) > 0 // an older form of what has its own member now
+	w.lost = w.lost || len(in.AttributeNames) > 0 //nolint:staticcheck // deprecated, and still sent
 	if in.MaxNumberOfMessages != 0 {
 		w.number("MaxNumberOfMessages", in.MaxNumberOfMessages)
 	}

@@ -36,8 +36,8 @@ import (
 //
 // The zero value is ready for use by many goroutines.
 type Shortcut struct {
-	examples [operations]atomic.Pointer[example]
-	unlike   [operations]atomic.Int32 // requests that were not the same
+	examples [unknown]atomic.Pointer[example]
+	unlike   [unknown]atomic.Int32 // requests that were not the same
 }
 
 // patience is how many requests may differ from the SDK's until there is no more
@@ -64,7 +64,8 @@ func usual(o *sqs.Options) bool {
 	same := func(part, theirs any) bool { return reflect.TypeOf(part) == reflect.TypeOf(theirs) }
 	_, once := o.Retryer.(aws.NopRetryer)
 	_, fitted := o.Protocol.(protocol)
-	return once && fitted && len(o.APIOptions) == 0 && o.ClientLogMode == 0 && o.Credentials != nil && o.EndpointResolver == nil &&
+	return once && fitted && len(o.APIOptions) == 0 && o.ClientLogMode == 0 && o.Credentials != nil &&
+		o.EndpointResolver == nil && //nolint:staticcheck // deprecated, and still obeyed
 		same(o.EndpointResolverV2, own.EndpointResolverV2) && same(o.AuthSchemeResolver, own.AuthSchemeResolver) &&
 		same(o.HTTPSignerV4, own.HTTPSignerV4) && same(o.TracerProvider, own.TracerProvider) && same(o.MeterProvider, own.MeterProvider) &&
 		len(o.AuthSchemePreference) == 0 && uninterrupted(&o.Interceptors)
@@ -73,8 +74,8 @@ func usual(o *sqs.Options) bool {
 // uninterrupted tells whether there are no interceptors, of any kind.
 func uninterrupted(i *smithyhttp.InterceptorRegistry) bool {
 	kinds := reflect.ValueOf(i).Elem()
-	for n := range kinds.NumField() {
-		if kinds.Field(n).Len() > 0 {
+	for _, kind := range kinds.Fields() {
+		if kind.Len() > 0 {
 			return false
 		}
 	}
@@ -161,7 +162,7 @@ func (c *call) pass(ctx context.Context) any {
 	if !ok {
 		return nil
 	}
-	c.answer, c.err = c.direct.Do(request)
+	c.answer, c.err = c.direct.Do(request) //nolint:bodyclose // read, the SDK or drop closes it
 	c.ended = true
 	return c.read()
 }
@@ -281,8 +282,7 @@ const (
 	receives operation = iota
 	deletes
 	changes
-	unknown
-	operations = unknown
+	unknown // and how many are known
 )
 
 func operationOf(in any) operation {
