@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -16,6 +17,7 @@ import (
 // folders gocloud and node: what they bring along must not count as memory of these.
 var peers = map[string]child.Peer{
 	"sluice":            consumeSluice,
+	leaseKeeper:         keepLeases,
 	"article":           consumeArticle,
 	"expert":            consumeExpert,
 	"expert-inner":      consumeExpertInner,
@@ -40,6 +42,23 @@ func consumeSluice(ctx context.Context, client *sqs.Client, spec *child.Spec, w 
 		}
 		w.Do(bodies...)
 		return nil
+	})
+}
+
+// leaseKeeper is sluice with a handler that keeps as many messages as SQS lets a consumer hold.
+const leaseKeeper = "sluice, holding all"
+
+func keepLeases(ctx context.Context, client *sqs.Client, spec *child.Spec, _ *child.Work) error {
+	const room = 1 << 30 // bytes
+	c, err := sluice.New(client, spec.QueueURL, sluice.Options{
+		BatchSize: spec.Batch, Concurrency: spec.Handlers, WaitTime: time.Hour, BatchBytes: room, BytesInFlight: room,
+	})
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx, func(ctx context.Context, _ []*sluice.Message) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
 	})
 }
 

@@ -49,6 +49,7 @@ const (
 	sectionTrickle = "trickle"
 	sectionIdle    = "idle"
 	sectionLinger  = "linger"
+	sectionLeases  = "leases"
 	sectionFaults  = "faults"
 	sectionProfile = "profile"
 )
@@ -101,7 +102,7 @@ func (p Pace) plan(goPeers, all []string) [][]Job {
 			plan = append(plan, []Job{p.trickle(l, peer)})
 		}
 	}
-	plan = append(plan, p.quiet(without(all, "article")))
+	plan = append(plan, p.quiet(without(all, "article")), []Job{p.leases()})
 	return append(plan, p.profiles(goPeers)...)
 }
 
@@ -183,6 +184,17 @@ func (p Pace) quiet(names []string) []Job {
 		}
 	}
 	return group
+}
+
+// leases is a run in which messages are received and then only held.
+func (p Pace) leases() Job {
+	const filling = 15 * time.Second
+	const size, calls = 10_000, 12 // together the 120,000 messages that SQS lets a queue's consumers hold
+	return Job{
+		Section: sectionLeases, Cell: "leases", Peer: leaseKeeper,
+		Setup: server.Setup{Latency: faultCell.L, Size: bodySize, Depth: depth},
+		Spec:  child.Spec{Peer: leaseKeeper, Handlers: calls, Batch: size, Warm: filling, Window: p.Idle},
+	}
 }
 
 // profiles are runs of the saturated cell whose CPU profiles are kept.

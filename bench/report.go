@@ -258,6 +258,7 @@ func (p *page) idle(all Results) {
 	}
 	p.table([]string{"idle", "receives in 20 s"}, rows)
 	p.lingers(all)
+	p.leases(all)
 }
 
 // lingers writes what trickles cost with lingering deletes and without.
@@ -277,6 +278,14 @@ func (p *page) lingers(all Results) {
 		}
 	}
 	p.table([]string{"L 8", "receives/msg", "deletes/msg", "to handler p50 ms", "p99 ms"}, rows)
+}
+
+// leases writes what it costs to hold messages.
+func (p *page) leases(all Results) {
+	of := func(f func(*Record) float64) float64 { return all.of(sectionLeases, "leases", leaseKeeper, f).median() }
+	p.linef("As many messages as SQS lets a consumer hold, only held: %.0f leases, %.0f renewals of ten a second, %.1f %% of a core for 100,000 of them.\n",
+		of(func(r *Record) float64 { return float64(r.Result.After.PeakInFlight) }),
+		of(func(r *Record) float64 { return r.calls("ChangeMessageVisibilityBatch") / r.window().Seconds() }), of((*Record).leaseCost))
 }
 
 // idleReceives is how many receives there were in 20 s.
