@@ -237,7 +237,7 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 		c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })
 	}
 	r.c.batches.Add(string(why))
-	r.begin(r.handlers, func() crew.Work { return r.handle(ctx, c) })
+	r.loop.Begin(r.handlers, func() crew.Work { return r.handle(ctx, c) })
 }
 
 // makeRoom makes the slices of a call. The commonest one is for a single message
@@ -266,10 +266,10 @@ func (r *run) handle(ctx context.Context, c *call) (next crew.Work) {
 	defer func() {
 		r.settle(ctx, c)
 		if ending || r.lines != nil { // on a FIFO queue the loop deletes: with calls that end together it sees to them together
-			r.in.Leave(c)
+			r.loop.Leave(c)
 			return
 		}
-		next = r.tell(c, r.handlers)
+		next = r.loop.Tell(c, r.handlers)
 	}()
 	c.err = &exit // stands if the handler calls runtime.Goexit
 	messages := c.messages

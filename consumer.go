@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,13 +22,13 @@ import (
 
 	"github.com/sluice-go/sluice/internal/aside"
 	"github.com/sluice-go/sluice/internal/crew"
-	"github.com/sluice-go/sluice/internal/inbox"
 	"github.com/sluice-go/sluice/internal/lease"
 	"github.com/sluice-go/sluice/internal/order"
 	"github.com/sluice-go/sluice/internal/pace"
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/internal/settle"
 	"github.com/sluice-go/sluice/internal/tally"
+	"github.com/sluice-go/sluice/internal/turns"
 )
 
 // A Client makes the calls to SQS. [*sqs.Client] is one. For
@@ -43,9 +42,15 @@ type Client interface {
 // NewClient returns an SQS client whose HTTP connections fit a busy consumer: the
 // SDK's own keeps ten of them when they are idle, so that with more receives and
 // deletes at once nearly every call opens a new one. An HTTP client in cfg that is
-// not the SDK's is left as it is. A Consumer works with any client; those who bring
-// their own may want as many idle connections per host as receives and deletes can
-// be out at once, three times [Options.Receivers], and HTTP/1.1.
+// not the SDK's is left as it is.
+//
+// A Consumer works with any client. Those who bring their own may want as many idle
+// connections per host as receives and deletes can be out at once, three times
+// [Options.Receivers], and HTTP/1.1. The calls of a client of the SDK that has no
+// middleware, interceptors, tracing or logging of its own go past the SDK's
+// middleware, which takes more of the processor than all else: as soon as a call of
+// the SDK's has shown that they are the same to the signature. A call that fails is
+// the SDK's to explain, and a client with anything of its own makes all its calls.
 func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 	fit := func(o *sqs.Options) {
 		base, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
@@ -196,7 +201,7 @@ func (c *Consumer) Drain(ctx context.Context, h Handler) error {
 // not wait for it. It may be called from handlers and hooks, and more than once.
 func (c *Consumer) Stop() {
 	if r := c.current.Load(); r != nil {
-		r.in.Leave(doing(r.stop))
+		r.loop.Leave(doing(r.stop))
 	}
 }
 
@@ -212,7 +217,7 @@ func (c *Consumer) Resume() { c.pause(false) }
 func (c *Consumer) pause(on bool) {
 	c.paused.Store(on)
 	if r := c.current.Load(); r != nil {
-		r.in.Leave(doing(func() {})) // a turn of the loop sees it
+		r.loop.Leave(doing(func() {})) // a turn of the loop sees it
 	}
 }
 
@@ -417,17 +422,16 @@ const (
 // A run is one call of Run or Drain: its stages, wired together.
 //
 // The loop makes all decisions: what to receive, what to hand over, when to stop.
-// Receives, handler calls, deletes and renewals go on beside it and report to its
-// inbox, which never blocks them. One goroutine at a time is the loop: one that has
-// something to report takes its place if nobody has it. So the fields below need no
-// lock.
+// Receives, handler calls, deletes and renewals go on beside it and report to it,
+// which never blocks them. One goroutine at a time takes its turn, so the fields
+// below need no lock.
 type run struct {
 	c       *Consumer
 	opts    *Options
 	handler Handler
 	drain   bool
 
-	in      *inbox.Inbox[event]
+	loop    *turns.Loop[event]
 	queue   *queue.Queue
 	keeper  *lease.Keeper[*held]
 	settler *settle.Settler[*held]
@@ -444,11 +448,7 @@ type run struct {
 	helpers  sync.WaitGroup                                    // for what runs all the time
 	tellers  sync.WaitGroup                                    // for hooks, which are told of all the others do
 
-	gone chan struct{} // closed when the loop is at its end
-
 	// Owned by the loop.
-	member    *crew.Crew // of which the goroutine is that takes the turn; nil: of none, or it has something to do next
-	next      crew.Work  // for that goroutine
 	pace      *pace.Pace
 	collector collector             // of what waits: pile or lines
 	pile      *pile                 // nil on a FIFO queue
@@ -468,8 +468,6 @@ type run struct {
 	over      bool      // the shutdown timeout is over
 	fatal     error     // why the run ends by itself
 	report    ShutdownError
-	timer     *time.Timer
-	alarm     time.Time // when timer fires
 	limit     time.Time // end of the run by MaxDuration; zero: none
 	dropped   int64     // hook calls by earlier runs
 	outage    bool      // receives fail and it has been said
@@ -490,16 +488,14 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	o := &c.opts
 	r := &run{
 		c: c, opts: o, handler: h, drain: drain,
-		in:       inbox.New[event](),
 		handlers: crew.New(),
 		callers:  crew.New(),
 		aside:    aside.New(hookBacklog, o.BytesInFlight),
 		hand:     map[string]*held{},
 		largest:  maxBody, // until a message has been seen
-		timer:    time.NewTimer(time.Hour),
-		gone:     make(chan struct{}),
 		dropped:  c.tally.Dropped.Load(),
 	}
+	r.loop = turns.New(r.heed, r.turn)
 	closes := measure{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime}
 	if c.fifo() {
 		r.lines = &lines{measure: closes, Lines: order.New[*held]()}
@@ -521,7 +517,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: max(4, o.Receivers), Rand: o.rand,
 		Go:   func(call func()) { r.callers.Go(crew.Once(call)) },
-		Done: func(results []settle.Result[*held]) { r.tell(doing(func() { r.settled(results) }), nil) },
+		Done: func(results []settle.Result[*held]) { r.loop.Tell(doing(func() { r.settled(results) }), nil) },
 		Send: r.bury, Unburied: r.unburied,
 	})
 	r.pace = pace.New(pace.Config{
@@ -540,101 +536,23 @@ func (r *run) whole(ctx context.Context) error {
 	telling, hush := context.WithCancel(context.WithoutCancel(ctx))
 	r.helpers.Go(func() { r.keeper.Run(keeping) })
 	r.tellers.Go(func() { r.aside.Run(telling) })
-	r.loop(ctx)
+	r.loop.Run(ctx.Done(), doing(func() {}), doing(r.stop))
 	r.interrupt()
 	left := r.leave()
 	err := r.result(left)
 	r.rest()
 	release() // the leases last until nothing more can be settled
 	r.wait(hush)
-	r.timer.Stop()
 	return err
 }
 
-// loop takes the loop's place when nobody does, until there is nothing left to do
-// or no more time.
-func (r *run) loop(ctx context.Context) {
-	done := ctx.Done()
-	r.tell(doing(func() {}), nil) // the first turn
-	for {
-		select {
-		case <-r.gone:
-			return
-		case <-r.in.Ready():
-			if r.in.Claim() {
-				r.see(nil)
-			}
-		case <-done:
-			r.tell(doing(r.stop), nil)
-			done = nil
-		case <-r.timer.C:
-			r.tell(doing(func() { r.alarm = time.Time{} }), nil)
-		}
-	}
-}
-
-// tell lets the loop know of e. The calling goroutine, which is of the given crew,
-// takes the loop's place if nobody has it, and returns what it has to do next.
-func (r *run) tell(e event, member *crew.Crew) (next crew.Work) {
-	if r.in.Put(e) {
-		return r.see(member)
-	}
-	return nil
-}
-
-// see takes the loop's place for as long as something happens. When a turn of it
-// has given the calling goroutine something to do, others see to the rest.
-func (r *run) see(member *crew.Crew) (next crew.Work) {
-	defer crash()
-	for {
-		events := r.in.Take()
-		if len(events) == 0 {
-			return nil
-		}
-		r.member = member
-		r.heed(events)
-		ended := r.turn()
-		next, r.next, r.member = r.next, nil, nil
-		if ended {
-			close(r.gone) // the place stays taken: nobody takes a turn any more
-			return next
-		}
-		if next != nil {
-			r.in.Pass()
-			return next
-		}
-	}
-}
-
-// crash ends the process if the loop panics, which is a bug of its own. The goroutine
-// may be one whose panics are taken for the client's, and a loop that ends in silence
-// is the worst of ends.
-func crash() {
-	if v := recover(); v != nil {
-		stack := debug.Stack()
-		go panic(fmt.Sprintf("sluice: %v\n\n%s", v, stack))
-		select {}
-	}
-}
-
 // turn does what is to be done now, and tells whether the loop is at its end.
-func (r *run) turn() (ended bool) {
-	now := time.Now()
+func (r *run) turn(now time.Time) (last bool) {
 	r.keepTime(now)
 	r.dispatch(now)
 	r.receive(now)
 	r.publish(now)
 	return r.finished(now)
-}
-
-// begin lets a crew do w: the goroutine that takes the turn, if it is of the crew and
-// has nothing to do next, which wakes no other one.
-func (r *run) begin(by *crew.Crew, w crew.Work) {
-	if r.member == by {
-		r.member, r.next = nil, w
-		return
-	}
-	by.Go(w)
 }
 
 // heed does what follows from what has happened. What is to be deleted because of it
@@ -698,16 +616,16 @@ func (r *run) keepTime(now time.Time) {
 	}
 	switch {
 	case !r.stopped.IsZero() && r.over:
-		r.wakeAt(r.end())
+		r.loop.WakeAt(r.end())
 	case !r.stopped.IsZero():
 		cut := r.stopped.Add(r.opts.ShutdownTimeout)
 		if now.Before(cut) {
-			r.wakeAt(cut)
+			r.loop.WakeAt(cut)
 			return
 		}
 		r.interruptAll()
 	case !r.limit.IsZero():
-		r.wakeAt(r.limit)
+		r.loop.WakeAt(r.limit)
 	}
 }
 
@@ -717,7 +635,7 @@ func (r *run) interruptAll() {
 	r.over = true
 	r.interrupt()
 	r.giveBack(r.unbegun())
-	r.wakeAt(r.end())
+	r.loop.WakeAt(r.end())
 }
 
 // interrupt ends the contexts of all that is under way.
@@ -756,15 +674,6 @@ func (r *run) giveBack(hs []*held) {
 	}
 }
 
-// wakeAt makes the loop take a turn at t, if it does not before.
-func (r *run) wakeAt(t time.Time) {
-	if t.IsZero() || (!r.alarm.IsZero() && !t.Before(r.alarm)) {
-		return
-	}
-	r.alarm = t
-	r.timer.Reset(time.Until(t))
-}
-
 // leave settles what can still be settled when the loop has ended, and returns how
 // many messages cannot.
 func (r *run) leave() int {
@@ -772,7 +681,7 @@ func (r *run) leave() int {
 	ctx, cancel := context.WithTimeout(context.Background(), lastCalls)
 	defer cancel()
 	r.settler.Close(ctx)
-	r.heed(r.in.Close())
+	r.heed(r.loop.Close())
 	for _, h := range r.hand {
 		r.c.tally.Duplicates.Add(int64(h.twice)) // its end will not tell any more
 	}
@@ -842,7 +751,7 @@ func (r *run) receive(now time.Time) {
 	for !r.closing && !r.c.paused.Load() {
 		n, again := r.pace.Next(r.view(now))
 		if n == 0 {
-			r.wakeAt(again)
+			r.loop.WakeAt(again)
 			return
 		}
 		r.pace.Sent(n)
@@ -850,16 +759,16 @@ func (r *run) receive(now time.Time) {
 		r.asked += n
 		alone := len(r.hand) == 0 && r.out == 1
 		try := r.attempt(n, now)
-		r.begin(r.callers, func() (next crew.Work) {
+		r.loop.Begin(r.callers, func() (next crew.Work) {
 			a := &answer{asked: n, alone: alone, try: try, sent: time.Now(), err: errNoAnswer}
 			ending := true
 			defer func() { // also when the client ends the goroutine
 				a.arrived = time.Now()
 				if ending {
-					r.in.Leave(a)
+					r.loop.Leave(a)
 					return
 				}
-				next = r.tell(a, r.callers)
+				next = r.loop.Tell(a, r.callers)
 			}()
 			a.messages, a.err = r.fetch(try)
 			ending = false
@@ -1090,7 +999,7 @@ func (r *run) dispatch(now time.Time) {
 	for r.running.n < r.opts.Concurrency {
 		batch, why := r.collector.next(now, r.hurry())
 		if len(batch) == 0 {
-			r.wakeAt(r.collector.wakes())
+			r.loop.WakeAt(r.collector.wakes())
 			return
 		}
 		if batch = r.safe(batch, now); len(batch) > 0 {
@@ -1238,7 +1147,7 @@ func (r *run) renew(ctx context.Context, renewals []lease.Renewal[*held]) []erro
 		case queue.ClassifyEntry(err) == queue.Lost:
 			errs[i] = fmt.Errorf("%w: %w", lease.ErrGone, err)
 		case queue.ClassifyEntry(err) == queue.Lasting:
-			r.in.Leave(doing(func() { r.fail("renewing leases of", err) }))
+			r.loop.Leave(doing(func() { r.fail("renewing leases of", err) }))
 		}
 	}
 	return errs
@@ -1252,7 +1161,7 @@ func (r *run) lost(leases []*lease.Lease[*held], cause error) {
 			l.Of.lost.Store(true)
 		}
 	}
-	r.in.Leave(doing(func() { r.loseAll(leases, cause) }))
+	r.loop.Leave(doing(func() { r.loseAll(leases, cause) }))
 }
 
 func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
