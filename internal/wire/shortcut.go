@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -47,11 +48,11 @@ const patience = 3
 // Fit lets the call that o is for go the shortcut, if there is one for it. client
 // makes the shortcut's requests.
 func (s *Shortcut) Fit(o *sqs.Options, client sqs.HTTPClient) {
-	if o.HTTPClient == nil || !usual(o) {
+	if o.HTTPClient == nil || len(o.APIOptions) > 0 || !usual(o) {
 		return
 	}
-	c := &call{shortcut: s, options: o, direct: client, theirs: o.HTTPClient}
-	o.HTTPClient = c
+	c := &call{shortcut: s, options: o, direct: client, theirs: o.HTTPClient, provider: o.Credentials}
+	o.HTTPClient, o.Credentials = c, c
 	o.APIOptions = append(o.APIOptions, c.join)
 }
 
@@ -61,14 +62,31 @@ var stock = sync.OnceValue(func() sqs.Options { return sqs.New(sqs.Options{}).Op
 // usual tells whether a client is the SDK's own in all its parts.
 func usual(o *sqs.Options) bool {
 	own := stock()
-	same := func(part, theirs any) bool { return reflect.TypeOf(part) == reflect.TypeOf(theirs) }
 	_, once := o.Retryer.(aws.NopRetryer)
 	_, fitted := o.Protocol.(protocol)
-	return once && fitted && len(o.APIOptions) == 0 && o.ClientLogMode == 0 && o.Credentials != nil &&
+	return once && fitted && o.ClientLogMode == 0 && o.Credentials != nil &&
 		o.EndpointResolver == nil && //nolint:staticcheck // deprecated, and still obeyed
 		same(o.EndpointResolverV2, own.EndpointResolverV2) && same(o.AuthSchemeResolver, own.AuthSchemeResolver) &&
 		same(o.HTTPSignerV4, own.HTTPSignerV4) && same(o.TracerProvider, own.TracerProvider) && same(o.MeterProvider, own.MeterProvider) &&
-		len(o.AuthSchemePreference) == 0 && uninterrupted(&o.Interceptors)
+		len(o.AuthSchemePreference) == 0 && signs(o) && uninterrupted(&o.Interceptors)
+}
+
+func same(part, theirs any) bool { return reflect.TypeOf(part) == reflect.TypeOf(theirs) }
+
+// signs tells whether it is the client's signer that signs requests, in the SDK's only
+// scheme, and silently.
+func signs(o *sqs.Options) bool {
+	own := stock().AuthSchemes[0]
+	if len(o.AuthSchemes) != 1 || !same(o.AuthSchemes[0], own) || o.AuthSchemes[0].SchemeID() != own.SchemeID() {
+		return false
+	}
+	with := o.AuthSchemes[0].Signer()
+	if !same(with, own.Signer()) {
+		return false
+	}
+	adapter := reflect.ValueOf(with).Elem() // of a type that is internal to the SDK
+	signer, logs := adapter.FieldByName("Signer"), adapter.FieldByName("LogSigning")
+	return signer.IsValid() && signer.Interface() == any(o.HTTPSignerV4) && logs.IsValid() && !logs.Bool()
 }
 
 // uninterrupted tells whether there are no interceptors, of any kind.
@@ -109,21 +127,24 @@ func unchanged(stack *middleware.Stack) bool {
 		slices.Equal(stack.Finalize.List(), steps[3]) && slices.Equal(stack.Deserialize.List(), steps[4])
 }
 
-// A call is one call of the SDK's client. It is the first of its middleware, and the
-// HTTP client that the last of it uses.
+// A call is one call of the SDK's client. It is the first of its middleware, the HTTP
+// client that the last of it uses, and gives the credentials.
 type call struct {
 	shortcut *Shortcut
 	options  *sqs.Options
 	direct   sqs.HTTPClient // for the shortcut
 	theirs   sqs.HTTPClient // for the SDK
+	provider aws.CredentialsProvider
 	stack    *middleware.Stack
 	op       operation
 	in       any
 
-	lessons bool // the SDK's request is to be an example
-	ended   bool // the shortcut's request has ended like this:
-	answer  *http.Response
-	err     error
+	lessons     bool            // the SDK's request is to be an example
+	credentials aws.Credentials // of the shortcut's request
+	denied      error           // why there are none
+	ended       bool            // the shortcut's request has ended like this:
+	answer      *http.Response
+	err         error
 }
 
 const shortcutID = "Shortcut"
@@ -139,20 +160,69 @@ func (*call) ID() string { return shortcutID }
 // HandleInitialize makes the call, or lets the SDK do it.
 func (c *call) HandleInitialize(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (out middleware.InitializeOutput, metadata middleware.Metadata, err error) {
 	c.in, c.op = in.Parameters, operationOf(in.Parameters)
-	if c.op == unknown || c.options.HTTPClient != c || !unchanged(c.stack) {
-		return next.HandleInitialize(ctx, in)
+	if c.op != unknown && c.alone() {
+		if out.Result = c.pass(ctx); out.Result != nil {
+			return out, c.metadata(ctx), nil
+		}
+		defer c.drop()
 	}
-	if out.Result = c.pass(ctx); out.Result != nil {
-		awsmiddleware.SetRequestIDMetadata(&metadata, c.answer.Header.Get("X-Amzn-Requestid"))
-		return out, metadata, nil
+	if client, ok := c.options.HTTPClient.(*call); ok && client.over() { // this call, or that of a Trip
+		ctx = uncut{ctx, client}
 	}
-	defer c.drop()
 	return next.HandleInitialize(ctx, in)
+}
+
+// alone tells whether nothing was added to the call after it was fitted: options that
+// come later may be another's.
+func (c *call) alone() bool {
+	return c.options.HTTPClient == c && len(c.options.APIOptions) == 1 && usual(c.options) && unchanged(c.stack)
+}
+
+// over tells whether all that is left to do is to let the SDK know the call's end.
+func (c *call) over() bool { return c.ended || c.denied != nil }
+
+// An uncut is the context of a call that is over. Until the SDK knows how, it is not done:
+// otherwise the SDK would report that the context is, and not what became of the call.
+type uncut struct {
+	context.Context //nolint:containedctx // it is one
+	call            *call
+}
+
+func (u uncut) Done() <-chan struct{} {
+	if u.call.over() {
+		return nil
+	}
+	return u.Context.Done()
+}
+
+func (u uncut) Err() error {
+	if u.call.over() {
+		return nil
+	}
+	return u.Context.Err()
+}
+
+// metadata is what the SDK's middleware tells of the answer.
+func (c *call) metadata(ctx context.Context) middleware.Metadata {
+	answered := middleware.DeserializeHandlerFunc(func(context.Context, middleware.DeserializeInput) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		return middleware.DeserializeOutput{RawResponse: &smithyhttp.Response{Response: c.answer}}, middleware.Metadata{}, nil
+	})
+	timed := middleware.DeserializeHandlerFunc(func(ctx context.Context, in middleware.DeserializeInput) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		return awsmiddleware.RecordResponseTiming{DisableClockSkewCorrection: c.options.DisableClockSkewCorrection}.HandleDeserialize(ctx, in, answered)
+	})
+	named := middleware.DeserializeHandlerFunc(func(ctx context.Context, in middleware.DeserializeInput) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		return new(awsmiddleware.RequestIDRetriever).HandleDeserialize(ctx, in, timed)
+	})
+	_, metadata, _ := awsmiddleware.AddRawResponse{}.HandleDeserialize(ctx, middleware.DeserializeInput{}, named) // they add no error
+	return metadata
 }
 
 // pass makes the call and returns its result; nil: it is for the SDK to end it, or to
 // make it.
 func (c *call) pass(ctx context.Context) any {
+	if ctx.Err() != nil || invoked() { // the SDK sends nothing, or something that is new each time
+		return nil
+	}
 	e := c.shortcut.examples[c.op].Load()
 	if e == nil || e.made != setupOf(c.options) {
 		c.lessons = c.shortcut.unlike[c.op].Load() < patience
@@ -167,23 +237,52 @@ func (c *call) pass(ctx context.Context) any {
 	return c.read()
 }
 
+// invoked tells whether this is a Lambda function that has been invoked. The SDK passes
+// on each invocation's trace.
+func invoked() bool {
+	if _, function := os.LookupEnv("AWS_LAMBDA_FUNCTION_NAME"); !function {
+		return false
+	}
+	_, trace := os.LookupEnv("_X_AMZN_TRACE_ID")
+	return trace
+}
+
 // request makes the request of the call after an example.
 func (c *call) request(ctx context.Context, e *example) (r *http.Request, ok bool) {
-	credentials, err := c.options.Credentials.Retrieve(ctx)
-	if err != nil {
-		return nil, false
-	}
 	body, ok := encode(c.in)
 	if !ok {
 		return nil, false
 	}
-	r, err = e.request(ctx, body, signature{signer: c.options.HTTPSignerV4, credentials: credentials, at: time.Now(), id: newID()})
+	c.credentials, c.denied = c.options.Credentials.Retrieve(ctx)
+	if c.denied != nil {
+		return nil, false
+	}
+	r, err := e.request(ctx, body, signature{
+		signer: c.options.HTTPSignerV4, credentials: c.credentials, at: time.Now(), id: newID(), attempt: onlyAttempt,
+	})
 	return r, err == nil
+}
+
+// Retrieve gives the SDK the call's credentials: those that it was made with, if it was.
+func (c *call) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	if c.over() {
+		return c.credentials, c.denied
+	}
+	return c.provider.Retrieve(ctx)
+}
+
+// ProviderSources tells where credentials come from, which is in the SDK's User-Agent.
+func (c *call) ProviderSources() []aws.CredentialSource {
+	if from, ok := c.provider.(aws.CredentialProviderSource); ok {
+		return from.ProviderSources()
+	}
+	return nil
 }
 
 // read reads the answer to the shortcut's request if it is a good one; nil: it is not.
 func (c *call) read() any {
-	if c.err != nil || c.answer.StatusCode != http.StatusOK || c.answer.Header.Get("Content-Type") != contentType {
+	if c.err != nil || c.answer == nil || c.answer.Body == nil ||
+		c.answer.StatusCode != http.StatusOK || c.answer.Header.Get("Content-Type") != contentType {
 		return nil
 	}
 	w, _ := workshops.Get().(*workshop) // nothing else is put there
@@ -194,6 +293,7 @@ func (c *call) read() any {
 	w.check = !c.options.DisableMessageChecksumValidation
 	if err == nil && w.decode(w.answer.Bytes(), out) {
 		_ = body.Close() // it is read
+		c.look(c.answer)
 		return out
 	}
 	c.answer.Body = struct {
@@ -205,7 +305,7 @@ func (c *call) read() any {
 
 // drop closes an answer that the SDK has not asked for.
 func (c *call) drop() {
-	if c.ended && c.answer != nil {
+	if c.ended && c.answer != nil && c.answer.Body != nil {
 		_ = c.answer.Body.Close()
 	}
 }
@@ -220,12 +320,13 @@ func (c *call) Do(r *http.Request) (*http.Response, error) {
 		}
 		return c.answer, c.err
 	}
+	c.denied = nil // somebody else had credentials
 	if !c.lessons {
 		return c.theirs.Do(r)
 	}
 	e := c.learn(r)
 	answer, err := c.theirs.Do(r)
-	if err == nil && answer.StatusCode == http.StatusOK && c.look(answer) && e != nil {
+	if err == nil && answer != nil && answer.StatusCode == http.StatusOK && c.look(answer) && e != nil {
 		c.shortcut.examples[c.op].Store(e)
 	}
 	return answer, err
@@ -295,6 +396,11 @@ func operationOf(in any) operation {
 		return changes
 	}
 	return unknown
+}
+
+// name is SQS's.
+func (op operation) name() string {
+	return [...]string{receives: "ReceiveMessage", deletes: "DeleteMessageBatch", changes: "ChangeMessageVisibilityBatch"}[op]
 }
 
 // output makes a place for an answer.

@@ -29,6 +29,7 @@ import (
 type line struct {
 	answers  []func() (*http.Response, error) // the next ones; none: good
 	requests []string
+	look     func(*http.Request) // sees each request when it has been kept
 }
 
 func (l *line) Do(r *http.Request) (*http.Response, error) {
@@ -45,6 +46,9 @@ func (l *line) Do(r *http.Request) (*http.Response, error) {
 	_ = header.Write(&text) // sorted
 	text.Write(body)
 	l.requests = append(l.requests, text.String())
+	if l.look != nil {
+		l.look(r)
+	}
 	if len(l.answers) > 0 {
 		next := l.answers[0]
 		l.answers = l.answers[1:]
@@ -69,13 +73,14 @@ type setup struct {
 	line   *line
 	client *sqs.Client
 	fit    func(*sqs.Options)
-	direct *line // requests of the shortcut
+	direct *line           // requests of the shortcut
+	ctx    context.Context // of all calls that follow
 
 	straight *wire.Direct // nil: calls go through the client, and past its middleware
 }
 
 func newSetup(optFns ...func(*sqs.Options)) *setup {
-	s := &setup{line: &line{}, direct: &line{}}
+	s := &setup{line: &line{}, direct: &line{}, ctx: context.Background()}
 	s.client = sqs.New(sqs.Options{
 		Region: "eu-west-1", HTTPClient: s.line,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -115,12 +120,12 @@ func both(t *testing.T, set func(*sqs.Options), story func(t *testing.T, s *setu
 
 // call makes a call as a consumer does.
 func call[I, O any](s *setup, in *I, through func(context.Context, *I, ...func(*sqs.Options)) (*O, error), optFns ...func(*sqs.Options)) (*O, error) {
-	trip := s.straight.Go(context.Background(), in)
+	trip := s.straight.Go(s.ctx, in)
 	if out, ok := trip.Result.(*O); ok {
 		return out, nil
 	}
 	defer trip.Drop()
-	return through(context.Background(), in, append(optFns, trip.End)...)
+	return through(s.ctx, in, append(optFns, trip.End)...)
 }
 
 // once makes a call of the SDK without retries.
@@ -207,7 +212,11 @@ func TestShortcutIsNotForOthers(t *testing.T) {
 		"tracing":     func(o *sqs.Options) { o.TracerProvider = struct{ tracing.NopTracerProvider }{} },
 		"resolver":    func(o *sqs.Options) { o.EndpointResolverV2 = struct{ sqs.EndpointResolverV2 }{o.EndpointResolverV2} },
 		"signer":      func(o *sqs.Options) { o.HTTPSignerV4 = struct{ sqs.HTTPSignerV4 }{o.HTTPSignerV4} },
-		"anonymous":   func(o *sqs.Options) { o.Credentials = aws.AnonymousCredentials{} },
+		"scheme": func(o *sqs.Options) {
+			own := sqs.New(*o).Options().AuthSchemes[0]
+			o.AuthSchemes = []smithyhttp.AuthScheme{struct{ smithyhttp.AuthScheme }{own}}
+		},
+		"anonymous": func(o *sqs.Options) { o.Credentials = aws.AnonymousCredentials{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			both(t, set, func(t *testing.T, s *setup) {
