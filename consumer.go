@@ -2,7 +2,6 @@ package sluice
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -441,7 +440,7 @@ type run struct {
 	latency atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
 	newCall  func() (context.Context, context.CancelCauseFunc) // for a handler call
-	fetch    func(try attempt) ([]types.Message, error)        // makes a receive; ends by cut
+	fetch    func(try queue.Attempt) ([]types.Message, error)  // makes a receive; ends by cut
 	cut      context.CancelFunc                                // at the shutdown timeout
 	handlers *crew.Crew                                        // for handler calls
 	callers  *crew.Crew                                        // for calls to SQS
@@ -453,7 +452,7 @@ type run struct {
 	collector collector             // of what waits: pile or lines
 	pile      *pile                 // nil on a FIFO queue
 	lines     *lines                // nil on a standard queue
-	attempts  []attempt             // receives of a FIFO queue that may be repeated
+	attempts  queue.Attempts        // of a FIFO queue
 	hand      map[string]*held      // all messages held, by id
 	deletes   []*lease.Lease[*held] // to be made by the end of this turn
 	running   calls
@@ -509,8 +508,8 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	receives, cut := context.WithCancel(context.WithoutCancel(ctx))
 	r.cut = cut
 	r.newCall = func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(base) }
-	r.fetch = func(try attempt) ([]types.Message, error) {
-		return r.queue.Receive(receives, try.n, r.pollTime(), try.id)
+	r.fetch = func(try queue.Attempt) ([]types.Message, error) {
+		return r.queue.Receive(receives, try.N, r.pollTime(), try.ID)
 	}
 	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
 	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
@@ -777,34 +776,13 @@ func (r *run) receive(now time.Time) {
 	}
 }
 
-// An attempt is a receive of a FIFO queue, known to SQS by an id. Repeated with the
-// same id it brings the same messages, which otherwise would stay hidden, and
-// their groups with them, when the answer to the first one was lost.
-type attempt struct {
-	id    string
-	n     int
-	first time.Time // when it was made first
-	again bool      // it was made before
-}
-
-// repeatable is how long SQS knows the id of a receive.
-const repeatable = 5 * time.Minute
-
-// attempt returns what to do instead of a new receive for n messages: to repeat one
-// whose answer was lost. On a standard queue there is no such thing.
-func (r *run) attempt(n int, now time.Time) attempt {
+// attempt returns the receive to make for n messages. On a FIFO queue that may be one
+// that was made before.
+func (r *run) attempt(n int, now time.Time) queue.Attempt {
 	if r.lines == nil {
-		return attempt{n: n}
+		return queue.Attempt{N: n}
 	}
-	r.attempts = slices.DeleteFunc(r.attempts, func(a attempt) bool { return now.Sub(a.first) > repeatable })
-	for i, a := range r.attempts {
-		if a.n <= n {
-			r.attempts = slices.Delete(r.attempts, i, i+1)
-			a.again = true
-			return a
-		}
-	}
-	return attempt{id: rand.Text(), n: n, first: now}
+	return r.attempts.Next(n, now)
 }
 
 // pollTime is how long a receive waits for its first message.
@@ -841,7 +819,7 @@ var errNoAnswer = errors.New("sluice: the client did not return")
 type answer struct {
 	asked         int
 	alone         bool // nothing was in progress when it was sent
-	try           attempt
+	try           queue.Attempt
 	sent, arrived time.Time
 	messages      []types.Message
 	err           error
@@ -878,7 +856,7 @@ func (r *run) unanswered(a *answer, now time.Time) {
 	if r.over {
 		return // the receive was cut
 	}
-	if fault == queue.Lasting && a.try.again { // what it would have repeated is not repeatable any more
+	if fault == queue.Lasting && a.try.Again { // what it would have repeated is not repeatable any more
 		r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Void: true}, r.view(now))
 		return
 	}
@@ -886,7 +864,7 @@ func (r *run) unanswered(a *answer, now time.Time) {
 		r.fail("receiving from", a.err)
 	}
 	if r.lines != nil && fault == queue.Passing && !queue.Expired(a.err) {
-		r.attempts = append(r.attempts, a.try) // it may have had its effect; one that was throttled had not, and its id is spent
+		r.attempts.Lost(a.try) // it may have had its effect; one that was throttled had not, and its id is spent
 	}
 	r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Failed: true, Throttled: fault == queue.Throttled}, r.view(now))
 	failures, until := r.pace.Outage()
