@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,10 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"github.com/aws/smithy-go/tracing"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/internal/wire"
 )
 
 // The SDK tells SQS when it will give up, once it knows by how much SQS's clock is ahead.
@@ -391,4 +395,40 @@ func TestShortcutLeavesLaterCredentialsToTheSDK(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, s.line.requests, 4)
 	require.Contains(t, s.line.requests[3], "Credential=other/")
+}
+
+// Options of a call may also be given to a new client, by a client that makes others. Its
+// calls have options of their own, and come at the same time.
+func TestShortcutIsForCallsAndNotForClients(t *testing.T) {
+	s := newSetup()
+	require.NoError(t, s.all(s.fit))
+	made := sqs.New(s.client.Options(), s.fit)
+	for range 2 {
+		_, err := made.ReceiveMessage(t.Context(), aReceive, func(o *sqs.Options) { o.Region = "us-east-1" })
+		require.NoError(t, err)
+	}
+	require.Empty(t, s.direct.requests)
+	require.Len(t, s.line.requests, 5)
+	for _, r := range s.line.requests[3:] {
+		require.Contains(t, r, "https://sqs.us-east-1.amazonaws.com/")
+	}
+
+	var shortcut wire.Shortcut
+	line := smithyhttp.ClientDoFunc(func(*http.Request) (*http.Response, error) { return good() })
+	busy := sqs.New(s.client.Options(), func(o *sqs.Options) {
+		once(o)
+		wire.Fit(o)
+		o.HTTPClient = line
+		shortcut.Fit(o, line)
+	})
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			for range 10 {
+				_, err := busy.ReceiveMessage(t.Context(), aReceive)
+				assert.NoError(t, err)
+			}
+		})
+	}
+	wg.Wait()
 }

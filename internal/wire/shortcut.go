@@ -54,6 +54,7 @@ func (s *Shortcut) Fit(o *sqs.Options, client sqs.HTTPClient) {
 	c := &call{shortcut: s, options: o, direct: client, theirs: o.HTTPClient, provider: o.Credentials}
 	o.HTTPClient, o.Credentials = c, c
 	o.APIOptions = append(o.APIOptions, c.join)
+	o.EndpointOptions.LogDeprecated = true // until there is a call: see join
 }
 
 // stock is what a client is like that nobody has set up.
@@ -149,7 +150,13 @@ type call struct {
 
 const shortcutID = "Shortcut"
 
+// join joins a call's middleware, if the options that it was fitted to are the call's.
+// They could be those of a new client, all of whose calls have their own: then the SDK
+// has not made, of a copy's LogDeprecated and not of this one, what the log mode tells.
 func (c *call) join(stack *middleware.Stack) error {
+	if c.options.EndpointOptions.LogDeprecated {
+		return nil
+	}
 	c.stack = stack
 	return stack.Initialize.Add(c, middleware.Before)
 }
@@ -320,7 +327,9 @@ func (c *call) Do(r *http.Request) (*http.Response, error) {
 		}
 		return c.answer, c.err
 	}
-	c.denied = nil // somebody else had credentials
+	if c.denied != nil {
+		c.denied = nil // somebody else had credentials
+	}
 	if !c.lessons {
 		return c.theirs.Do(r)
 	}
