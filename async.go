@@ -460,6 +460,7 @@ func (r *run) handled(c *call) {
 	}
 	for _, h := range c.dropped {
 		if h.lost.Load() {
+			r.mourn(h, ErrLeaseLost) // the loop may not have heard of it yet
 			r.conclude(h, settle.Lost)
 			continue
 		}

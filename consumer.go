@@ -374,6 +374,7 @@ type held struct {
 	newer   *held             // the latest receive of it since; nil: there was none; owned by the loop
 	twice   int               // receives of it while it was being settled, not counted yet; owned by the loop
 	lost    atomic.Bool       // its lease has ended
+	mourned bool              // and that is counted; owned by the loop
 	done    atomic.Bool       // its handler has returned, and it is being settled
 	behind  func(buried bool) // settles those behind it in its group, when it is settled; owned by the loop
 	given   bool              // back by a stop, without a handler's result; owned by the loop once settling
@@ -966,6 +967,7 @@ func (r *run) adopt(known, newer *held, a *answer) {
 	}
 	known.handle, known.sent, known.newer = newer.handle, a.sent, newer
 	r.keeper.Adopt(&known.lease, newer.handle, a.sent, a.arrived)
+	known.mourned = false
 	known.lost.Store(false) // after that: lost looks whether there is a lease
 }
 
@@ -1169,10 +1171,7 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 
 // lose deals with a message whose lease has ended.
 func (r *run) lose(h *held, cause error) {
-	r.c.tally.Lost.Add(1)
-	if hook := r.opts.Hooks.LeaseLost; hook != nil {
-		r.aside.Keep(h.bytes, func() { hook(LeaseEvent{Message: &h.Message, Err: cause}) })
-	}
+	r.mourn(h, cause)
 	switch h.stage {
 	case waiting:
 		r.onWay.Add(-1)
@@ -1181,6 +1180,18 @@ func (r *run) lose(h *held, cause error) {
 	case handling:
 		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
 	case settling: // what settles it will find out
+	}
+}
+
+// mourn counts the loss of a message's lease, once, and tells the hooks of it.
+func (r *run) mourn(h *held, cause error) {
+	if h.mourned {
+		return
+	}
+	h.mourned = true
+	r.c.tally.Lost.Add(1)
+	if hook := r.opts.Hooks.LeaseLost; hook != nil {
+		r.aside.Keep(h.bytes, func() { hook(LeaseEvent{Message: &h.Message, Err: cause}) })
 	}
 }
 

@@ -174,6 +174,32 @@ func TestAReceiptThatIsGoneEndsItsHandlerAtOnceAndIsNotTriedAgain(t *testing.T) 
 	})
 }
 
+// A loss and the end of the handler may come at the same moment, in either order.
+func TestALossIsCountedAlsoWhenTheHandlerEndsJustThen(t *testing.T) {
+	for range 200 {
+		tell(t, func(w *world) {
+			w.send(0, 1)
+			w.server.Inject(sqstest.Fault{
+				Op: opChange, Entries: func(int) bool { return true }, Err: sqstest.InvalidReceiptHandle("?"), Times: 1, Lag: time.Second,
+			})
+			c := w.consumer(sluice.Options{PollTime: time.Second})
+			stop := w.run(c, w.handler(func(context.Context, []*sluice.Message) error {
+				if len(w.seen()) > 1 {
+					return nil
+				}
+				const firstRenewal = 18 * time.Second // half the timeout, and a tenth for others to join it
+				time.Sleep(firstRenewal + time.Second)
+				return errBad
+			}))
+			time.Sleep(2 * time.Minute)
+			require.NoError(w, stop())
+			s := c.Stats()
+			require.EqualValues(w, 2, s.Received)
+			require.EqualValues(w, 2, s.Deleted+s.LeasesLost+s.Unsettled, "each has its end: %+v", s)
+		})
+	}
+}
+
 func TestAfterALossNothingIsGivenBack(t *testing.T) {
 	tell(t, func(w *world) {
 		w.slow(8 * time.Millisecond)

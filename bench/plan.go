@@ -189,7 +189,7 @@ func (p Pace) quiet(names []string) []Job {
 // leases is a run in which messages are received and then only held.
 func (p Pace) leases() Job {
 	const filling, rounds = 15 * time.Second, 45 * time.Second // a lease of 30 s is renewed each 15 s
-	const size, calls = 10_000, 12 // together the 120,000 messages that SQS lets a queue's consumers hold
+	const size, calls = 10_000, 12                             // together the 120,000 messages that SQS lets a queue's consumers hold
 	return Job{
 		Section: sectionLeases, Cell: "leases", Peer: leaseKeeper,
 		Setup: server.Setup{Latency: faultCell.L, Size: bodySize, Depth: depth},
