@@ -44,7 +44,7 @@ var mutants = []mutant{
 	{"unbounded goroutines (dapr#3478)", []edit{{consumer, "for r.running.n < r.opts.Concurrency {", "for {"}}},
 	{"pending deletes dropped at stop (spring#1663, Wattpad)", []edit{{consumer, "if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.n == 0 {", "if r.closing && r.out == 0 && r.running.n == 0 {"}, {consumer, "\tr.settler.Close(ctx)\n", "\tcancel()\n\tr.settler.Close(ctx)\n"}}},
 	{"long poll cut at stop (sdk-go-v2#2068)", []edit{{consumer, "\tr.stopped = time.Now()\n", "\tr.stopped = time.Now()\n\tr.cut()\n"}}},
-	{"stop from a handler dead-locks (nats#2059)", []edit{{consumer, "\t\tr.in.Leave(doing(r.stop))\n", "\t\tr.in.Leave(doing(r.stop))\n\t\tfor c.running.Load() {\n\t\t\ttime.Sleep(time.Second)\n\t\t}\n"}}},
+	{"stop from a handler dead-locks (nats#2059)", []edit{{consumer, "\t\tr.loop.Leave(doing(r.stop))\n", "\t\tr.loop.Leave(doing(r.stop))\n\t\tfor c.running.Load() {\n\t\t\ttime.Sleep(time.Second)\n\t\t}\n"}}},
 	{"stop that is not heeded (shoryuken 7.0.3)", []edit{{consumer, "for !r.closing && !r.c.paused.Load() {", "for !r.over && !r.c.paused.Load() {"}}},
 	{"pause that is not heeded", []edit{{consumer, "for !r.closing && !r.c.paused.Load() {", "for !r.closing {"}}},
 	{"a FIFO group in parallel (MassTransit#4355)", []edit{{orderGo, "\tcase l.out > 0:\n", "\tcase l.out > 1000:\n"}}},
