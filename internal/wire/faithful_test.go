@@ -90,6 +90,7 @@ func TestShortcutHeedsTheLastOptions(t *testing.T) {
 		},
 		"signer":      func(o *sqs.Options) { o.HTTPSignerV4 = v4.NewSigner() },
 		"interceptor": func(o *sqs.Options) { o.Interceptors.AddBeforeTransmit(interceptor{}) },
+		"credentials": func(o *sqs.Options) { o.Credentials = struct{ aws.CredentialsProvider }{o.Credentials} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSetup()
@@ -364,37 +365,6 @@ func TestShortcutAsksForCredentialsOnce(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A client in front of the SDK's may have credentials of its own too, and a second answer
-// from those that gave them none.
-func TestShortcutLeavesLaterCredentialsToTheSDK(t *testing.T) {
-	s := newSetup()
-	require.NoError(t, s.all(s.fit))
-	asked := 0
-	later := func(o *sqs.Options) {
-		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			if asked++; asked == 1 {
-				return aws.Credentials{}, errors.New("not yet")
-			}
-			return aws.Credentials{AccessKeyID: "other", SecretAccessKey: "secret"}, nil
-		})
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	s.ctx = ctx
-	s.line.look = func(r *http.Request) {
-		cancel()
-		require.ErrorIs(t, r.Context().Err(), context.Canceled)
-		select {
-		case <-r.Context().Done():
-		default:
-			require.Fail(t, "the request cannot be cancelled")
-		}
-	}
-	_, err := call(s, aReceive, s.client.ReceiveMessage, s.fit, later)
-	require.NoError(t, err)
-	require.Len(t, s.line.requests, 4)
-	require.Contains(t, s.line.requests[3], "Credential=other/")
 }
 
 // Options of a call may also be given to a new client, by a client that makes others. Its

@@ -182,7 +182,8 @@ func (c *call) HandleInitialize(ctx context.Context, in middleware.InitializeInp
 // alone tells whether nothing was added to the call after it was fitted: options that
 // come later may be another's.
 func (c *call) alone() bool {
-	return c.options.HTTPClient == c && len(c.options.APIOptions) == 1 && usual(c.options) && unchanged(c.stack)
+	return c.options.HTTPClient == c && c.options.Credentials == c && len(c.options.APIOptions) == 1 &&
+		usual(c.options) && unchanged(c.stack)
 }
 
 // over tells whether all that is left to do is to let the SDK know the call's end.
@@ -190,6 +191,7 @@ func (c *call) over() bool { return c.ended || c.denied != nil }
 
 // An uncut is the context of a call that is over. Until the SDK knows how, it is not done:
 // otherwise the SDK would report that the context is, and not what became of the call.
+// Nothing waits for it meanwhile, since it is the call that gives the credentials.
 type uncut struct {
 	context.Context //nolint:containedctx // it is one
 	call            *call
@@ -326,9 +328,6 @@ func (c *call) Do(r *http.Request) (*http.Response, error) {
 			c.answer.Request = r
 		}
 		return c.answer, c.err
-	}
-	if c.denied != nil {
-		c.denied = nil // somebody else had credentials
 	}
 	if !c.lessons {
 		return c.theirs.Do(r)
