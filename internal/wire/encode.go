@@ -16,6 +16,7 @@ func encode(in any) (body []byte, ok bool) {
 	case *sqs.ReceiveMessageInput:
 		w.receive(in)
 	case *sqs.DeleteMessageBatchInput:
+		w.lost = in.Entries == nil
 		w.key("Entries")
 		w.begin('[')
 		for i := range in.Entries {
@@ -25,6 +26,7 @@ func encode(in any) (body []byte, ok bool) {
 		w.end(']')
 		w.member("QueueUrl", in.QueueUrl)
 	case *sqs.ChangeMessageVisibilityBatchInput:
+		w.lost = in.Entries == nil
 		w.key("Entries")
 		w.begin('[')
 		for i := range in.Entries {
@@ -64,7 +66,7 @@ type writer struct {
 }
 
 func (w *writer) receive(in *sqs.ReceiveMessageInput) {
-	w.lost = w.lost || len(in.AttributeNames) > 0 //nolint:staticcheck // deprecated, and still sent
+	w.lost = w.lost || in.AttributeNames != nil //nolint:staticcheck // deprecated, and still sent
 	if in.MaxNumberOfMessages != 0 {
 		w.number("MaxNumberOfMessages", in.MaxNumberOfMessages)
 	}

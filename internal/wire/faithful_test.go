@@ -17,6 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
@@ -401,4 +402,26 @@ func TestShortcutIsForCallsAndNotForClients(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// What the SDK refuses to send, or writes in another way, is left to it. A client in front
+// of the SDK's may make inputs of its own.
+func TestShortcutLeavesUncommonInputsToTheSDK(t *testing.T) {
+	both(t, nothing, func(t *testing.T, s *setup) {
+		require.NoError(t, s.all(s.fit))
+		_, err := call(s, &sqs.DeleteMessageBatchInput{QueueUrl: aReceive.QueueUrl}, s.client.DeleteMessageBatch, s.fit)
+		require.ErrorContains(t, err, "missing required field, DeleteMessageBatchInput.Entries")
+		_, err = call(s, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aReceive.QueueUrl}, s.client.ChangeMessageVisibilityBatch, s.fit)
+		require.ErrorContains(t, err, "missing required field, ChangeMessageVisibilityBatchInput.Entries")
+		_, err = call(s, &sqs.ReceiveMessageInput{}, s.client.ReceiveMessage, s.fit)
+		require.ErrorContains(t, err, "missing required field, ReceiveMessageInput.QueueUrl")
+		_, err = call(s, &sqs.ReceiveMessageInput{
+			QueueUrl:       aReceive.QueueUrl,
+			AttributeNames: []types.QueueAttributeName{}, //nolint:staticcheck // deprecated, and still sent
+		}, s.client.ReceiveMessage, s.fit)
+		require.NoError(t, err)
+		require.Len(t, s.line.requests, 3+1)
+		require.Contains(t, s.line.requests[3], `"AttributeNames":[]`)
+		require.Empty(t, s.direct.requests)
+	})
 }
