@@ -234,11 +234,11 @@ func (p *Pace) limit(v View) int {
 }
 
 // ahead returns how many messages may wait while every slot is taken: those for
-// which a slot comes free within a second, but no more than the receivers can
-// bring at once or a batch needs.
+// which a slot comes free within a second, but no more than a batch needs and the
+// receivers can bring at once.
 func (p *Pace) ahead(v View) int {
 	calls := p.service.calls(p.Slots, prefetch, v.Now)
-	return min(int(calls)*p.Batch, max(full*p.want, p.Batch))
+	return min(int(calls)*p.Batch, full*p.want+p.Batch)
 }
 
 // adapt changes the number of receivers: one more while answers come back full
