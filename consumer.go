@@ -801,6 +801,7 @@ func (r *run) view(now time.Time) pace.View {
 		Now: now, Free: r.opts.Concurrency - r.running.n, Waiting: r.collector.ready(),
 		Held: len(r.hand), Due: r.collector.due(), Latency: time.Duration(r.latency.Load()),
 	}
+	v.Settling = v.Held - int(r.onWay.Load())
 	v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked
 	v.Enough = max(1, r.opts.BytesInFlight/r.largest)
 	if v.Held == 0 && r.out == 0 {

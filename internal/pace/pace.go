@@ -51,14 +51,15 @@ type Config struct {
 
 // A View is the consumer at one moment.
 type View struct {
-	Now     time.Time
-	Free    int           // slots with no handler call
-	Waiting int           // messages in hand that no handler has yet
-	Held    int           // messages in hand, waiting, handled or being settled
-	Due     time.Time     // end of the open batch's wait; zero: no batch is open
-	Latency time.Duration // of calls that SQS answers at once
-	Budget  int           // messages that may still be asked for, by bytes in flight and by the bounds of the run
-	Enough  int           // the budget will not grow beyond this; a receive for Enough is as large as one can be
+	Now      time.Time
+	Free     int           // slots with no handler call
+	Waiting  int           // messages in hand that a handler could have
+	Settling int           // messages in hand that are being settled
+	Held     int           // messages in hand, waiting, handled or being settled
+	Due      time.Time     // end of the open batch's wait; zero: no batch is open
+	Latency  time.Duration // of calls that SQS answers at once
+	Budget   int           // messages that may still be asked for, by bytes in flight and by the bounds of the run
+	Enough   int           // the budget will not grow beyond this; a receive for Enough is as large as one can be
 }
 
 // An Answer is the end of a receive.
@@ -113,7 +114,7 @@ func (p *Pace) Next(v View) (n int, at time.Time) {
 	if p.out >= p.receivers(v.Now) || (p.out > 0 && p.enoughOut(v.Now)) {
 		return 0, p.benchEnd()
 	}
-	if v.Held+p.asked+full > p.crowd() {
+	if p.crowd(v)+full > (p.Slots+1)*p.Batch+2*full*p.Receivers {
 		p.gather = time.Time{}
 		return 0, time.Time{} // more are handled than can be deleted
 	}
@@ -223,9 +224,13 @@ func (p *Pace) benchEnd() (first time.Time) {
 	return first
 }
 
-// crowd returns how many messages the consumer is made for: those that are handled, a
-// batch that fills, as many as all receivers can bring, and as many being deleted.
-func (p *Pace) crowd() int { return (p.Slots+1)*p.Batch + 2*full*p.Receivers }
+// crowd returns how many messages there are at most of those that the consumer is made
+// for: as many as are handled, a batch that fills, as many as all receivers can bring,
+// and as many being deleted. What waits for another of its message group is not among
+// them, since it may do so for hours.
+func (p *Pace) crowd(v View) int {
+	return v.Waiting + (p.Slots-v.Free)*p.Batch + v.Settling + p.asked
+}
 
 // limit returns how many messages may wait for a handler: enough for the slots
 // that are free and for those that will be within a second.

@@ -245,3 +245,20 @@ func TestAFewThrottledReceivesSitItOutAlone(t *testing.T) {
 	require.Equal(t, 16, b.run(200, 10*time.Millisecond, 50))
 	require.Less(t, b.run(16, 10*time.Millisecond, 1), 8, "many are a sign")
 }
+
+func TestWhatIsBeingDeletedTakesRoomAndWhatWaitsForItsGroupDoesNot(t *testing.T) {
+	c := events(6)
+	c.Receivers = 1
+	asks := func(held, settling int) (n int) {
+		p := pace.New(c)
+		for _, at := range []time.Duration{0, 100 * time.Millisecond} { // one slot is not worth a receive at once
+			v := view(at, 1, 0, held)
+			v.Settling = settling
+			n, _ = p.Next(v)
+		}
+		return n
+	}
+	require.Positive(t, asks(500, 0), "495 messages that wait for five others")
+	require.Positive(t, asks(17, 12), "five that are handled, twelve that are deleted, and ten more: as many as six slots, a batch and two tens")
+	require.Zero(t, asks(18, 13))
+}
