@@ -294,9 +294,10 @@ func (r *run) settle(ctx context.Context, c *call) {
 		c.halt(r.opts.DeadLetterQueueURL != "")
 	}
 	r.askDelays(c)
-	r.onWay.Add(-int64(len(c.batch)))
 	if r.lines == nil {
 		r.carryOut(ctx, c)
+	} else {
+		r.onWay.Add(-int64(len(c.batch)))
 	}
 	c.cause = context.Cause(ctx)
 	c.cancel(nil)
@@ -308,7 +309,8 @@ func (c *call) happen(r *run) { r.handled(c) }
 
 // carryOut settles the messages of a call, each as was said of it.
 func (r *run) carryOut(ctx context.Context, c *call) {
-	linger := r.linger()
+	n := int64(len(c.batch))
+	linger := r.linger(r.onWay.Load() - n)
 	for i, o := range c.outcomes {
 		c.batch[i].done.Store(true)
 		if o.err == nil || o.kind == discard {
@@ -318,8 +320,9 @@ func (r *run) carryOut(ctx context.Context, c *call) {
 		r.refuse(ctx, c, c.batch[i], o, linger)
 	}
 	r.settler.Delete(linger, c.deletes...)
-	if linger == 0 {
-		r.settler.Flush() // nothing more is on its way
+	// The last one sends what the others have left, which may have been a moment ago.
+	if others := r.onWay.Add(-n); r.linger(others) == 0 {
+		r.settler.Flush()
 	}
 }
 
@@ -402,14 +405,13 @@ func (r *run) askDelays(c *call) {
 	}
 }
 
-// linger returns how long deletes wait for others now.
-func (r *run) linger() time.Duration {
+// linger returns how long deletes wait for others while so many messages are on their
+// way to being deleted.
+func (r *run) linger(others int64) time.Duration {
 	switch asked := r.opts.DeleteLinger; {
-	case asked < 0 || r.ending.Load() && r.onWay.Load() == 0:
-		return 0
 	case asked > 0 && !r.ending.Load():
 		return asked
-	case r.onWay.Load() == 0:
+	case asked < 0 || others <= 0:
 		return 0
 	default:
 		return defaultLinger
