@@ -242,7 +242,7 @@ func (p *Pace) limit(v View) int {
 // which a slot comes free within a second, but no more than a batch needs and the
 // receivers can bring at once.
 func (p *Pace) ahead(v View) int {
-	calls := p.service.calls(p.Slots, prefetch, v.Now)
+	calls := p.service.within(prefetch, p.Slots, v.Now)
 	return min(int(calls)*p.Batch, full*p.want+p.Batch)
 }
 

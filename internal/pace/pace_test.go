@@ -72,11 +72,22 @@ func TestNoMoreIsHeldThanIsHandledWithinASecond(t *testing.T) {
 
 func TestHandlersThatHangAreNotFast(t *testing.T) {
 	p := pace.New(events(10))
-	p.Handled(10*time.Millisecond, began)
+	for range 10 {
+		p.Handled(10*time.Millisecond, began)
+	}
 	n, _ := p.Next(view(0, 0, 0, 10))
 	require.Equal(t, 10, n)
 	n, _ = p.Next(view(time.Hour, 0, 0, 10))
 	require.Zero(t, n)
+}
+
+func TestAQuickHandlerCallPromisesNoMoreThanAnother(t *testing.T) {
+	p := pace.New(events(2))
+	p.Handled(time.Millisecond, began)
+	n, _ := p.Next(view(0, 1, 0, 1))
+	require.Zero(t, n, "a slot and one more message are not worth a receive at once")
+	n, _ = p.Next(view(time.Second/10, 1, 0, 1))
+	require.Equal(t, 2, n)
 }
 
 // out sends receives until no more go out and returns how many there were.

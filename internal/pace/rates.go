@@ -61,24 +61,26 @@ func (a *arrival) backlog(now time.Time) float64 {
 
 // service observes how fast handlers are.
 type service struct {
-	took average   // seconds of one call
-	last time.Time // when a call ended last
+	took  average   // seconds of one call
+	last  time.Time // when a call ended last
+	calls int       // that have ended
 }
 
 func (s *service) note(d time.Duration, now time.Time) {
 	s.took.note(d.Seconds())
 	s.last = now
+	s.calls++
 }
 
 func (s *service) perCall() time.Duration { return inSeconds(s.took.value) }
 
-// calls returns how many calls will begin within d if every slot is taken now.
-// Nothing is known before the first call has ended; and when none has ended for
-// longer than they used to take, they have become slower.
-func (s *service) calls(slots int, d time.Duration, now time.Time) float64 {
+// within returns how many calls will begin within d if every slot is taken now, but no
+// more than have ended so far: the first ones may have been quick by chance. When none
+// has ended for longer than they used to take, they have become slower.
+func (s *service) within(d time.Duration, slots int, now time.Time) float64 {
 	if !s.took.known {
 		return 0
 	}
 	took := max(s.took.value, now.Sub(s.last).Seconds(), 1e-6)
-	return float64(slots) * d.Seconds() / took
+	return min(float64(s.calls), float64(slots)*d.Seconds()/took)
 }

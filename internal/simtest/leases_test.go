@@ -127,6 +127,8 @@ func (k *leaseKeeper) answer(req, e event) {
 	for i, handle := range e.handles {
 		h := k.holding(k.studied.of[handle])
 		switch {
+		case e.op == opDelete && e.ok[i] && h.handle != handle:
+			h.dead = true // deleted by an older receipt: nobody has to keep its lease
 		case h.handle != handle || h.settled:
 		case e.op == opDelete:
 			k.deleteAnswered(h, e, i)
