@@ -238,7 +238,7 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 			f.good = false
 		case e.inc == inc && e.kind == ended:
 			f.good = !s.void[handling{e.call, e.message}] && l.deathOfContext[e.call] == 0 && e.verdict != failure
-			if cut := l.deathOfContext[e.call]; e.verdict == failure && (cut < l.stopAt+s.options.ShutdownTimeout || e.at < cut) {
+			if cut := l.deathOfContext[e.call]; e.verdict == failure && (e.note == delayed || cut < l.stopAt+s.options.ShutdownTimeout || e.at < cut) {
 				f.done = true // it failed by itself: its delay counts
 			}
 		}

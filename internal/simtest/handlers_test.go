@@ -119,14 +119,24 @@ func (l *life) act(message string, n int) act {
 	return a
 }
 
-// plain is the note of a failure that asks for no delay of its own.
-const plain = "plain"
+// Notes of failures: one that asks for no delay of its own, and one that does, whatever
+// became of its context.
+const (
+	plain   = "plain"
+	delayed = "delayed"
+)
 
 func (a act) note(v verdict) string {
-	if v == failure && (a.what == fails || a.what == panics) {
+	switch {
+	case v != failure:
+		return ""
+	case a.what == fails || a.what == panics:
 		return plain
+	case a.what == failsWithDelay && a.deaf:
+		return delayed
+	default:
+		return ""
 	}
-	return ""
 }
 
 type callKey struct{}
