@@ -116,7 +116,7 @@ func (p *Pace) Next(v View) (n int, at time.Time) {
 	}
 	if p.crowd(v)+full > (p.Slots+1)*p.Batch+2*full*p.Receivers {
 		p.gather = time.Time{}
-		return 0, time.Time{} // more are handled than can be deleted
+		return 0, time.Time{} // until some of them are settled
 	}
 	limit := p.limit(v)
 	n = min(full, limit-v.Waiting-p.asked, v.Budget, p.MaxInFlight-v.Held-p.asked)
@@ -224,10 +224,10 @@ func (p *Pace) benchEnd() (first time.Time) {
 	return first
 }
 
-// crowd returns how many messages there are at most of those that the consumer is made
-// for: as many as are handled, a batch that fills, as many as all receivers can bring,
-// and as many being deleted. What waits for another of its message group is not among
-// them, since it may do so for hours.
+// crowd returns how many messages are on their way through the consumer, at most. What
+// waits for another of its message group is not among them, since it may do so for
+// hours. There is room for those that are handled, a batch that fills, as many as all
+// receivers can bring, and as many being deleted.
 func (p *Pace) crowd(v View) int {
 	return v.Waiting + (p.Slots-v.Free)*p.Batch + v.Settling + p.asked
 }

@@ -5,58 +5,31 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 // encode returns the body of a request as the SDK writes it, and tells whether it
 // knows how.
 func encode(in any) (body []byte, ok bool) {
-	w := writer{text: make([]byte, 0, length(in))}
-	w.begin('{')
+	var w writer
 	switch in := in.(type) {
 	case *sqs.ReceiveMessageInput:
 		w.receive(in)
 	case *sqs.DeleteMessageBatchInput:
-		w.lost = in.Entries == nil
-		w.key("Entries")
-		w.begin('[')
-		for i := range in.Entries {
-			w.entry(in.Entries[i].Id, in.Entries[i].ReceiptHandle)
-			w.end('}')
-		}
-		w.end(']')
-		w.member("QueueUrl", in.QueueUrl)
+		batch(&w, in.QueueUrl, in.Entries, func(e *types.DeleteMessageBatchRequestEntry) (id, handle *string, timeout *int32) {
+			return e.Id, e.ReceiptHandle, nil
+		})
 	case *sqs.ChangeMessageVisibilityBatchInput:
-		w.lost = in.Entries == nil
-		w.key("Entries")
-		w.begin('[')
-		for i := range in.Entries {
-			w.entry(in.Entries[i].Id, in.Entries[i].ReceiptHandle)
-			w.number("VisibilityTimeout", in.Entries[i].VisibilityTimeout)
-			w.end('}')
-		}
-		w.end(']')
-		w.member("QueueUrl", in.QueueUrl)
+		batch(&w, in.QueueUrl, in.Entries, func(e *types.ChangeMessageVisibilityBatchRequestEntry) (id, handle *string, timeout *int32) {
+			return e.Id, e.ReceiptHandle, &e.VisibilityTimeout
+		})
 	}
-	w.end('}')
 	return w.text, !w.lost
 }
 
-// length is about as long as a request's body will be.
-func length(in any) int {
-	const frame = 384 // names, the queue's URL, a receive as a whole
-	n := frame
-	switch in := in.(type) {
-	case *sqs.DeleteMessageBatchInput:
-		for i := range in.Entries {
-			n += len(`{"Id":"0","ReceiptHandle":""},`) + len(aws.ToString(in.Entries[i].ReceiptHandle))
-		}
-	case *sqs.ChangeMessageVisibilityBatchInput:
-		for i := range in.Entries {
-			n += len(`{"Id":"0","ReceiptHandle":"","VisibilityTimeout":43200},`) + len(aws.ToString(in.Entries[i].ReceiptHandle))
-		}
-	}
-	return n
-}
+// frame is about as long as a body without its entries: names, the queue's URL, a
+// receive as a whole.
+const frame = 384
 
 // A writer writes JSON.
 type writer struct {
@@ -66,6 +39,8 @@ type writer struct {
 }
 
 func (w *writer) receive(in *sqs.ReceiveMessageInput) {
+	w.text = make([]byte, 0, frame)
+	w.begin('{')
 	w.lost = w.lost || in.AttributeNames != nil //nolint:staticcheck // deprecated, and still sent
 	if in.MaxNumberOfMessages != 0 {
 		w.number("MaxNumberOfMessages", in.MaxNumberOfMessages)
@@ -82,14 +57,34 @@ func (w *writer) receive(in *sqs.ReceiveMessageInput) {
 	if in.WaitTimeSeconds != 0 {
 		w.number("WaitTimeSeconds", in.WaitTimeSeconds)
 	}
+	w.end('}')
 }
 
-// entry begins an entry of a batch.
-func (w *writer) entry(id, handle *string) {
-	w.next()
+// batch writes a batch of entries, of which parts tells what they have.
+func batch[E any](w *writer, url *string, entries []E, parts func(*E) (id, handle *string, timeout *int32)) {
+	size := frame
+	for i := range entries {
+		_, handle, _ := parts(&entries[i])
+		size += len(`{"Id":"0","ReceiptHandle":"","VisibilityTimeout":43200},`) + len(aws.ToString(handle))
+	}
+	w.text, w.lost = make([]byte, 0, size), entries == nil
 	w.begin('{')
-	w.member("Id", id)
-	w.member("ReceiptHandle", handle)
+	w.key("Entries")
+	w.begin('[')
+	for i := range entries {
+		id, handle, timeout := parts(&entries[i])
+		w.next()
+		w.begin('{')
+		w.member("Id", id)
+		w.member("ReceiptHandle", handle)
+		if timeout != nil {
+			w.number("VisibilityTimeout", *timeout)
+		}
+		w.end('}')
+	}
+	w.end(']')
+	w.member("QueueUrl", url)
+	w.end('}')
 }
 
 func list[S ~string](w *writer, name string, values []S) {

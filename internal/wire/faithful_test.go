@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -178,7 +180,7 @@ func TestShortcutsCancelledCallsEndAsTheSDKs(t *testing.T) {
 		},
 		"in the answer": func() (*http.Response, error) {
 			r, err := respond(http.StatusOK, time.Now(), "")
-			r.Body = struct{ failingBody }{failingBody{context.Canceled}}
+			r.Body = io.NopCloser(iotest.ErrReader(context.Canceled))
 			return r, err
 		},
 	} {
@@ -208,11 +210,6 @@ func TestShortcutsCancelledCallsEndAsTheSDKs(t *testing.T) {
 		})
 	}
 }
-
-type failingBody struct{ err error }
-
-func (b failingBody) Read([]byte) (int, error) { return 0, b.err }
-func (failingBody) Close() error               { return nil }
 
 // Whatever has become of the credentials meanwhile, the call that was made with them ends
 // as it has ended, and nobody is asked for others.

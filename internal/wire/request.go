@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	smithyrand "github.com/aws/smithy-go/rand"
 )
 
 // An example is what the requests of an operation have in common.
@@ -134,17 +135,8 @@ func (e *example) like(theirs *http.Request, body []byte, signer sqs.HTTPSignerV
 		ours.ContentLength == theirs.ContentLength && maps.EqualFunc(ours.Header, theirs.Header, slices.Equal)
 }
 
-// newID makes the id of a call, a UUID.
+// newID makes the id of a call, as the SDK does.
 func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // it never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	text := make([]byte, 0, 36)
-	for i, c := range b {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			text = append(text, '-')
-		}
-		text = hex.AppendEncode(text, []byte{c})
-	}
-	return string(text)
+	id, _ := smithyrand.NewUUID(rand.Reader).GetUUID() // that reader never fails
+	return id
 }

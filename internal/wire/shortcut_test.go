@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -294,7 +295,7 @@ func TestShortcutsErrorsAreTheSDKs(t *testing.T) {
 		"reset":  func() (*http.Response, error) { return nil, reset },
 		"cut": func() (*http.Response, error) {
 			r, err := respond(http.StatusOK, time.Now(), "")
-			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"Mess`), failing{reset}))
+			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"Mess`), iotest.ErrReader(reset)))
 			return r, err
 		},
 		"garbage": func() (*http.Response, error) { return respond(http.StatusOK, time.Now(), `{"Messages":[{]}`) },
@@ -323,10 +324,6 @@ func TestShortcutsErrorsAreTheSDKs(t *testing.T) {
 		})
 	}
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // With a clock that is wrong the SDK signs with SQS's time. The shortcut does not know
 // how, and is not taken until the clock is right.

@@ -41,7 +41,10 @@ func Fit(o *sqs.Options) {
 type protocol struct{ *awsjson.Protocol }
 
 func (p protocol) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
-	return read(resp, out, func() error { return p.Protocol.DeserializeResponse(ctx, schema, registry, resp, out) })
+	if read(resp.Response, out, false) { // digests have middleware of their own
+		return nil
+	}
+	return p.Protocol.DeserializeResponse(ctx, schema, registry, resp, out)
 }
 
 // A workshop is what decoding needs and does not keep.
@@ -55,22 +58,26 @@ var workshops = sync.Pool{New: func() any { return new(workshop) }}
 // most is the largest buffer, in bytes, that is kept for another answer.
 const most = 1 << 20
 
-// read decodes an answer into out, or lets theirs, the SDK's decoder, do it.
-func read(resp *smithyhttp.Response, out smithy.Deserializable, theirs func() error) error {
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != contentType || !known(out) {
-		return theirs()
+// read decodes the body of an answer into out, and tells whether it could. If not, the
+// answer has its body again, to the error that ended it. check tells whether bodies of
+// messages must have the digests that come with them.
+func read(answer *http.Response, out smithy.Deserializable, check bool) bool {
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != contentType || !known(out) {
+		return false
 	}
 	w, _ := workshops.Get().(*workshop) // nothing else is put there
 	defer w.tidy()
-	w.check = false // there is middleware for it
-	_, err := w.answer.ReadFrom(resp.Body)
+	w.check = check
+	body := answer.Body
+	_, err := w.answer.ReadFrom(body)
 	if err == nil && w.decode(w.answer.Bytes(), out) {
-		return nil
+		return true
 	}
-	body := resp.Body
-	defer func() { resp.Body = body }() // it is read, but still to be closed
-	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(w.answer.Bytes()), failing{err}))
-	return theirs()
+	answer.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(bytes.Clone(w.answer.Bytes())), failing{err}), body}
+	return false
 }
 
 // tidy gives w back for another answer.
