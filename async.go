@@ -493,7 +493,8 @@ func (r *run) judgeGroup(c *call, group []*held, begin int) {
 		case o.err != nil && o.kind == deadLetter:
 			// Where it is not taken it has failed, and those behind it are not to be settled before it.
 			h.behind = func(buried bool) {
-				if buried {
+				stays := slices.ContainsFunc(c.batch, func(before *held) bool { return before.stays && before.GroupID == h.GroupID })
+				if buried && !stays {
 					r.judgeGroup(c, group[i+1:], begin+i+1)
 				} else {
 					r.yield(h.GroupID, group[i+1:], 0)
@@ -573,6 +574,7 @@ func (r *run) yield(group string, taken []*held, delay time.Duration) {
 	behind := r.lines.Leave(group, "")
 	r.onWay.Add(-int64(len(behind)))
 	hs := slices.Concat(taken, behind)
+	slices.SortStableFunc(hs, func(a, b *held) int { return strings.Compare(a.SequenceNumber, b.SequenceNumber) }) // one may have come once more
 	for i, h := range slices.Backward(hs) {
 		h.stage = settling
 		if i == 0 {

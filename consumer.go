@@ -377,6 +377,7 @@ type held struct {
 	mourned bool              // and that is counted; owned by the loop
 	done    atomic.Bool       // its handler has returned, and it is being settled
 	behind  func(buried bool) // settles those behind it in its group, when it is settled; owned by the loop
+	stays   bool              // in the queue, although it was settled; owned by the loop
 	given   bool              // back by a stop, without a handler's result; owned by the loop once settling
 	gone    bool              // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
 }
@@ -1049,8 +1050,8 @@ func (r *run) settled(results []settle.Result[*held]) {
 			r.ended(h, res)
 			continue
 		}
-		if res.End == settle.GivenBack && h.newer.arrived.Sub(res.Sent) >= res.Delay {
-			r.readmit(h)
+		if res.Change && !res.Sent.IsZero() && h.newer.arrived.Sub(res.Sent) >= res.Delay {
+			r.readmit(h, res.End)
 			continue
 		}
 		r.keeper.Resume(&h.lease)
@@ -1062,14 +1063,14 @@ func (r *run) settled(results []settle.Result[*held]) {
 	}
 }
 
-// readmit begins anew with a message that was given back and received once more
-// before SQS's answer to that was here. Nobody has handled it since: to give it back
+// readmit begins anew with a message that was given back, as far as is known, and
+// received once more before that was. Nobody has handled it since: to give it back
 // again would be to spend its receives on nothing.
-func (r *run) readmit(h *held) {
+func (r *run) readmit(h *held, end settle.End) {
 	h.twice-- // it was none
 	r.keeper.Remove(&h.lease)
-	r.count(settle.GivenBack)
-	r.conclude(h, settle.GivenBack)
+	r.count(end)
+	r.conclude(h, end)
 	r.keeper.Add(h.newer.sent, h.newer.arrived, r.hold(h.newer))
 	r.admit(h.newer)
 }
@@ -1081,7 +1082,8 @@ func (r *run) ended(h *held, res settle.Result[*held]) {
 	}
 	r.count(res.End)
 	if r.lines != nil && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
-		// it stays in the queue, and what waits behind it must not be handled before it
+		// what waits behind it must not be handled before it
+		h.stays = true
 		r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
 	}
 	r.conclude(h, res.End)

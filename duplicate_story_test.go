@@ -1,6 +1,7 @@
 package sluice_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -27,6 +28,31 @@ func TestADuplicateOfAMessageInHandIsAdopted(t *testing.T) {
 		require.Empty(w, w.left(), "the newest handle deletes")
 		require.Equal(w, 6, w.counts().Deliveries)
 		w.agrees(c)
+	})
+}
+
+func TestAMessageThatMayBeBackAlreadyIsNotTakenFromItsNextConsumer(t *testing.T) {
+	tell(t, func(w *world) {
+		w.send(0, 1)
+		w.server.Inject(sqstest.Fault{Op: opChange, Err: sqstest.Reset(), After: true, Lag: 10 * time.Millisecond, Times: 1})
+		first := w.consumer(sluice.Options{MaxMessages: 1})
+		stop := w.run(first, w.handler(func(context.Context, []*sluice.Message) error {
+			time.Sleep(time.Second)
+			return sluice.RetryAfter(0, errBad)
+		}))
+		time.Sleep(time.Second / 2)
+		second := w.consumer(sluice.Options{MaxMessages: 1, ShutdownTimeout: time.Minute})
+		stopSecond := w.run(second, w.handler(takes(time.Second)))
+		third := w.consumer(sluice.Options{})
+		stopThird := w.run(third, w.handler(nil))
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		require.NoError(w, stopSecond())
+		require.NoError(w, stopThird())
+		require.Equal(w, 2, w.handled(), "by the first, and by one of the others")
+		require.Equal(w, 2, w.counts().Deliveries)
+		require.Empty(w, w.left())
+		require.EqualValues(w, 1, first.Stats().Unsettled, "nobody has said that it was given back")
 	})
 }
 

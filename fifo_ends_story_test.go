@@ -202,3 +202,44 @@ func TestNothingBehindAMessageThatCannotBeBuriedIsDeletedBeforeIt(t *testing.T) 
 		require.Equal(w, []string{"a 0", "a 1", "a 2"}, deleted)
 	})
 }
+
+func TestWhatComesBehindADeadLetterIsNotHandledBeforeAMessageThatIsBack(t *testing.T) {
+	for name, story := range map[string]struct {
+		fault sqstest.Fault
+		back  time.Duration // when the message is visible again, after which its delete had no effect
+	}{
+		"received while the dead letter is sent": {sqstest.Fault{Op: opDelete, NoEffect: true, Times: 1}, time.Second},
+		"refused while the dead letter is sent": {sqstest.Fault{
+			Op: opDelete, Entries: func(int) bool { return true }, Err: sqstest.InvalidReceiptHandle("a 0"), Times: 1,
+		}, 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.groups()
+				dead := w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
+				for i := range 4 {
+					w.sendGroup("a", fmt.Sprintf("a %d", i))
+				}
+				w.server.Inject(story.fault)
+				w.server.Inject(sqstest.Fault{Op: opSend, Wait: 5 * time.Second, Times: 1})
+				tries := &tries{world: w}
+				c := w.consumer(sluice.Options{BatchSize: 4, PollTime: time.Second, DeadLetterQueueURL: dead})
+				stop := w.run(c, sluice.Each(func(_ context.Context, m *sluice.Message) error {
+					tries.note(m)
+					if m.Body == "a 1" {
+						return sluice.DeadLetter(errBad)
+					}
+					return nil
+				}))
+				time.Sleep(story.back)
+				first := w.server.Messages("orders.fifo")[0]
+				require.True(w, w.server.ExpireLease(w.url, first.ID))
+				time.Sleep(10 * time.Minute)
+				require.NoError(w, stop())
+				require.Equal(w, []string{"a 0", "a 1", "a 0", "a 2", "a 3"}, tries.bodies())
+				require.Empty(w, w.server.Messages("orders.fifo"))
+				require.Len(w, w.server.Messages("dead.fifo"), 1)
+			})
+		})
+	}
+}

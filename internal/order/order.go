@@ -5,6 +5,7 @@
 package order
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 	"time"
@@ -154,7 +155,11 @@ func (ls *Lines[M]) Return(group string, ms []M, at time.Time) {
 	}
 	ls.unregister(l)
 	l.out -= len(ms)
+	again := len(l.waiting) > 0 && l.waiting[0].Sequence() < ms[len(ms)-1].Sequence() // delivered again, before them: rare
 	l.waiting = slices.Concat(ms, l.waiting)
+	if again {
+		slices.SortStableFunc(l.waiting, func(a, b M) int { return cmp.Compare(a.Sequence(), b.Sequence()) })
+	}
 	for _, m := range ms {
 		l.bytes += m.Size()
 	}

@@ -99,6 +99,15 @@ func TestWhatCameBackIsTakenBeforeWhatIsBehindIt(t *testing.T) {
 	require.Equal(t, []string{"a2", "a3"}, names(ls.Take(plenty, plenty)))
 }
 
+func TestWhatCameBackStandsBehindWhatIsBeforeItInTheGroup(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(at(0, "a1", "a2", "a3")...)
+	taken := ls.Take(2, plenty)
+	ls.Add(at(time.Second, "a0")...) // delivered again
+	ls.Return("a", taken, time.Time{})
+	require.Equal(t, []string{"a0", "a1", "a2", "a3"}, names(ls.Take(plenty, plenty)))
+}
+
 func TestAGroupWaitsForTheNextTryOfItsFront(t *testing.T) {
 	ls := order.New[*msg]()
 	ls.Add(at(0, "a1", "a2", "b3")...)

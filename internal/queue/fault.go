@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -103,9 +104,12 @@ func Expired(err error) bool {
 	return false
 }
 
-// Unanswered tells whether the call may have had its effect although it failed:
-// no answer of the service was seen.
+// Unanswered tells whether the call may have had its effect although it failed: it
+// may have been sent, and no answer of the service was seen.
 func Unanswered(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return false
+	}
 	return err != nil && (code(err) == "" || errors.Is(err, context.DeadlineExceeded))
 }
 

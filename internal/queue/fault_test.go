@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -113,7 +115,8 @@ func TestACallWithoutAnAnswerMayHaveHadItsEffect(t *testing.T) {
 	for _, err := range []error{io.EOF, context.DeadlineExceeded, errors.Join(coded("InternalError"), context.DeadlineExceeded)} {
 		require.True(t, queue.Unanswered(err), "%v", err)
 	}
-	for _, err := range []error{nil, coded("AccessDenied"), &types.RequestThrottled{}} {
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	for _, err := range []error{nil, coded("AccessDenied"), &types.RequestThrottled{}, refused, fmt.Errorf("wrapped: %w", refused)} {
 		require.False(t, queue.Unanswered(err), "%v", err)
 	}
 }

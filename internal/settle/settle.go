@@ -24,7 +24,7 @@ type End int
 const (
 	Deleted   End = iota // SQS confirmed it
 	GivenBack            // its visibility timeout was changed; it will be received again
-	Lost                 // its lease ended first: it will be received again, or somebody else has deleted it
+	Lost                 // its lease ended first, or may have: it will be received again, or somebody else has deleted it
 	Refused              // SQS refused, and will again; Err says why
 )
 
@@ -35,7 +35,7 @@ type Result[T any] struct {
 	Handle string        // the receipt handle that was used; a newer one may have come since
 	Change bool          // it was a change of visibility, to Delay
 	Delay  time.Duration // 0 unless Change
-	Sent   time.Time     // when that change was sent; zero: it was not
+	Sent   time.Time     // when that change was sent, by Handle; zero: it was not
 	Err    error         // why it was Lost or Refused, if SQS said so
 }
 
@@ -74,6 +74,9 @@ type Settler[T any] struct {
 type change[T any] struct {
 	lease *lease.Lease[T]
 	delay time.Duration
+
+	unsure time.Time // when the first call for it was sent that had no answer; zero: there was none
+	handle string    // the receipt handle that it was sent with
 }
 
 type burial[T any] struct {
@@ -134,7 +137,7 @@ func (s *Settler[T]) GiveBack(linger, delay time.Duration, leases ...*lease.Leas
 	for _, l := range leases {
 		s.Keeper.Retire(l, func() {
 			left := s.Keeper.Left(l, time.Now())
-			s.changes.Add(max(together, min(linger, left/4)), &change[T]{l, delay})
+			s.changes.Add(max(together, min(linger, left/4)), &change[T]{lease: l, delay: delay})
 		})
 	}
 }
@@ -211,27 +214,42 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 	sent := make([]*change[T], 0, len(changes))
 	for _, c := range changes {
 		handle := s.Keeper.Handle(c.lease)
-		if s.Keeper.Left(c.lease, now) <= 0 { // a late change could release what somebody else has received
+		switch {
+		case s.mayBeBack(c, now):
+			results = append(results, Result[T]{Lease: c.lease, End: Lost, Handle: c.handle, Change: true, Delay: c.delay, Sent: c.unsure})
+		case s.Keeper.Left(c.lease, now) <= 0: // a late change could release what somebody else has received
 			results = append(results, Result[T]{Lease: c.lease, End: Lost, Handle: handle, Change: true, Delay: c.delay})
-			continue
+		default:
+			sent = append(sent, c)
+			entries = append(entries, queue.Change{Handle: handle, Timeout: min(c.delay, s.Keeper.Longest(c.lease, now))})
 		}
-		sent = append(sent, c)
-		entries = append(entries, queue.Change{Handle: handle, Timeout: min(c.delay, s.Keeper.Longest(c.lease, now))})
 	}
 	if len(sent) == 0 {
 		s.done(results)
 		return nil
 	}
 	for i, err := range s.Queue.Change(ctx, entries) {
-		r := Result[T]{Lease: sent[i].lease, Handle: entries[i].Handle, Err: err, Change: true, Delay: sent[i].delay, Sent: now}
+		c := sent[i]
+		if queue.Unanswered(err) && c.unsure.IsZero() {
+			c.unsure, c.handle = now, entries[i].Handle
+		}
+		r := Result[T]{Lease: c.lease, Handle: entries[i].Handle, Err: err, Change: true, Delay: c.delay, Sent: now}
 		if s.judge(&r, GivenBack) {
 			results = append(results, r)
 		} else {
-			again = append(again, sent[i])
+			again = append(again, c)
 		}
 	}
 	s.done(results)
 	return again
+}
+
+// mayBeBack tells whether a call without an answer may have made a message visible by
+// now. If it were made visible once more, somebody who has received it would lose it. A
+// FIFO queue refuses the receipt of a message that is back, so that nobody is harmed
+// there, and whole groups would wait for one that stays hidden.
+func (s *Settler[T]) mayBeBack(c *change[T], now time.Time) bool {
+	return !s.FIFO && !c.unsure.IsZero() && now.Sub(c.unsure) >= c.delay
 }
 
 // judge sets the end of r by its error and tells whether it has one: an error

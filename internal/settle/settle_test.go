@@ -172,6 +172,32 @@ func TestAChangeAfterTheLeasesEndIsNotSent(t *testing.T) {
 	})
 }
 
+func TestAChangeThatMayHaveBeenMadeIsNotMadeOnceMoreAfterItsDelay(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		delay time.Duration
+		times int
+		calls int
+		end   settle.End
+	}{
+		"at once, no answer":         {sqstest.Reset(), 0, 1, 1, settle.Lost},
+		"at once, refused by SQS":    {sqstest.Unavailable(), 0, 1, 2, settle.GivenBack},
+		"soon, no answer":            {sqstest.Reset(), 100 * time.Millisecond, 1, 2, settle.GivenBack},
+		"soon, no answer for longer": {sqstest.Reset(), 100 * time.Millisecond, 100, 5, settle.Lost},
+		"later, no answer":           {sqstest.Reset(), time.Minute, 5, 6, settle.GivenBack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at(t, 3, func(d *desk) {
+				d.server.Inject(sqstest.Fault{Op: queue.OpChange, Err: c.err, After: true, Times: c.times})
+				d.GiveBack(0, c.delay, d.leases...)
+				time.Sleep(5 * time.Second)
+				d.all(3, c.end)
+				require.Equal(d, c.calls, d.server.Stats().Calls[queue.OpChange].Started)
+			})
+		})
+	}
+}
+
 func TestABurialThatFailsIsNoDelete(t *testing.T) {
 	for name, tt := range map[string]struct {
 		errs []error
