@@ -57,7 +57,7 @@ var mutants = []mutant{
 	{"one failed delete entry kills the consumer (go-cloud)", []edit{{consumer, "if res.End == settle.Refused {", "if res.End == settle.Refused || res.End == settle.Lost {"}}},
 	{"deletes that are not tried again (sdk-go-v2#3550)", []edit{{settleGo, "return s.Keeper.Left(r.Lease, time.Now()) <= 0", "return true"}}},
 	{"FIFO delete with an expired receipt", []edit{{settleGo, "dead := s.FIFO && s.Keeper.Left(l, time.Now()) <= 0", "dead := false"}}},
-	{"late release of somebody else's receipt", []edit{{settleGo, "if s.Keeper.Left(c.lease, now) <= 0 { // a late change", "if false { // a late change"}}},
+	{"late release of somebody else's receipt", []edit{{settleGo, "case s.Keeper.Left(c.lease, now) <= 0: // a late change", "case false: // a late change"}}},
 	{"lost lease that does not cancel the handler", []edit{{consumer, "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.ID, cause))", "_ = ErrLeaseLost"}}},
 	{"batch handed over too late (redpanda#694)", []edit{{batchGo, "return c.waiting[0].arrived.Add(c.wait)", "return c.waiting[0].arrived.Add(c.wait + time.Second)"}}},
 	{"a duplicate handled twice at once", []edit{{consumer, "if r.hand[h.key()] != nil {", "if false {"}}},
