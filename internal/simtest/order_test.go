@@ -12,8 +12,7 @@ import (
 // those before it have succeeded, before they are deleted. Followers' receive
 // counts do not rise because a head failed.
 //
-// Excepted is [sluice.GoOn], which gives the order up by its contract; and see
-// stopsWhereRefused.
+// Excepted is [sluice.GoOn], which gives the order up by its contract.
 func groupsStayInOrder(s *studied) {
 	if !s.fifo || s.options.OnGroupFailure == sluice.GoOn {
 		return
@@ -32,7 +31,6 @@ type member struct {
 	id, group string
 	gone      bool            // deleted, or in the dead-letter queue
 	by        map[int]handled // the latest handling by each life
-	refusedTo map[int]bool    // lives that had a call about it not confirmed
 }
 
 // handled is one handling of a message.
@@ -52,7 +50,7 @@ func (g *groupOrder) see(e event) {
 	m := g.index[e.message]
 	switch e.kind {
 	case sent:
-		m = &member{id: e.message, group: e.group, by: map[int]handled{}, refusedTo: map[int]bool{}}
+		m = &member{id: e.message, group: e.group, by: map[int]handled{}}
 		g.index[m.id] = m
 		g.groups[m.group] = append(g.groups[m.group], m)
 	case gone:
@@ -67,17 +65,6 @@ func (g *groupOrder) see(e event) {
 		m.by[e.inc] = handled{e.call, e.verdict != failure}
 	case began:
 		g.begin(m, e)
-	case answered:
-		g.refusals(e)
-	}
-}
-
-// refusals notes which entries of a call were not confirmed.
-func (g *groupOrder) refusals(e event) {
-	for i, h := range e.handles {
-		if m := g.index[g.of[h]]; m != nil && !e.ok[i] {
-			m.refusedTo[e.inc] = true
-		}
 	}
 }
 
@@ -87,25 +74,13 @@ func (g *groupOrder) begin(m *member, e event) {
 		if before == m {
 			break
 		}
-		if before.gone || before.by[e.inc].call == e.call && (whole || before.by[e.inc].good) || g.unsettled(e.inc, before) {
+		if before.gone || before.by[e.inc].call == e.call && (whole || before.by[e.inc].good) {
 			continue
 		}
 		g.breachf(e.at, m.id, "life %d begins with a message of group %s before message %.8s, which is not settled", e.inc, m.group, before.id)
 		break
 	}
 	m.by[e.inc] = handled{call: e.call}
-	delete(m.refusedTo, e.inc)
-}
-
-// stopsWhereRefused says whether a group must stop where SQS refused, or did not
-// answer, the call that was to settle one of its messages. A known gap: the message
-// stays in the queue, and those behind it that are held are handled before it comes
-// again. Everywhere else I5 is strict.
-const stopsWhereRefused = true
-
-// unsettled tells whether a call of a life that concerned a message was not confirmed.
-func (*groupOrder) unsettled(inc int, m *member) bool {
-	return !stopsWhereRefused && m.refusedTo[inc]
 }
 
 // headsAreKept checks that a message which failed is tried again in place where
