@@ -245,11 +245,12 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 }
 
 // mayBeBack tells whether a call without an answer may have made a message visible by
-// now. If it were made visible once more, somebody who has received it would lose it. A
-// FIFO queue refuses the receipt of a message that is back, so that nobody is harmed
-// there, and whole groups would wait for one that stays hidden.
+// now, or will have when another call arrives: half the delay is left for that. If it
+// were made visible once more, somebody who has received it would lose it. A FIFO queue
+// refuses the receipt of a message that is back, so that nobody is harmed there, and
+// whole groups would wait for one that stays hidden.
 func (s *Settler[T]) mayBeBack(c *change[T], now time.Time) bool {
-	return !s.FIFO && !c.unsure.IsZero() && now.Sub(c.unsure) >= c.delay
+	return !s.FIFO && !c.unsure.IsZero() && now.Sub(c.unsure) >= c.delay/2
 }
 
 // judge sets the end of r by its error and tells whether it has one: an error

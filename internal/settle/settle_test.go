@@ -172,7 +172,7 @@ func TestAChangeAfterTheLeasesEndIsNotSent(t *testing.T) {
 	})
 }
 
-func TestAChangeThatMayHaveBeenMadeIsNotMadeOnceMoreAfterItsDelay(t *testing.T) {
+func TestAChangeThatMayHaveBeenMadeIsNotMadeOnceMoreNearTheEndOfItsDelay(t *testing.T) {
 	for name, c := range map[string]struct {
 		err   error
 		delay time.Duration
@@ -183,7 +183,7 @@ func TestAChangeThatMayHaveBeenMadeIsNotMadeOnceMoreAfterItsDelay(t *testing.T) 
 		"at once, no answer":         {sqstest.Reset(), 0, 1, 1, settle.Lost},
 		"at once, refused by SQS":    {sqstest.Unavailable(), 0, 1, 2, settle.GivenBack},
 		"soon, no answer":            {sqstest.Reset(), 100 * time.Millisecond, 1, 2, settle.GivenBack},
-		"soon, no answer for longer": {sqstest.Reset(), 100 * time.Millisecond, 100, 5, settle.Lost},
+		"soon, no answer for longer": {sqstest.Reset(), 100 * time.Millisecond, 100, 4, settle.Lost},
 		"later, no answer":           {sqstest.Reset(), time.Minute, 5, 6, settle.GivenBack},
 	} {
 		t.Run(name, func(t *testing.T) {
