@@ -493,8 +493,7 @@ func (r *run) judgeGroup(c *call, group []*held, begin int) {
 		case o.err != nil && o.kind == deadLetter:
 			// Where it is not taken it has failed, and those behind it are not to be settled before it.
 			h.behind = func(buried bool) {
-				stays := slices.ContainsFunc(c.batch, func(before *held) bool { return before.stays && before.GroupID == h.GroupID })
-				if buried && !stays {
+				if buried {
 					r.judgeGroup(c, group[i+1:], begin+i+1)
 				} else {
 					r.yield(h.GroupID, group[i+1:], 0)
@@ -518,6 +517,10 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 		r.yield(head.GroupID, hs, 0)
 		return
 	}
+	if c.stays(head.GroupID) {
+		r.yield(head.GroupID, hs, o.delay)
+		return
+	}
 	// After the limit the leases are renewed no more, and nothing can go on under them.
 	if o.unhandled() && !c.limited { // and what stands before it is being settled
 		r.retake(head.GroupID, hs, time.Time{})
@@ -534,6 +537,12 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	default:
 		r.yield(head.GroupID, hs, o.delay)
 	}
+}
+
+// stays tells whether a message of the group stays in the queue although the call has
+// settled it: what came behind it must not be handled before it.
+func (c *call) stays(group string) bool {
+	return slices.ContainsFunc(c.batch, func(h *held) bool { return h.stays && h.GroupID == group })
 }
 
 // patient tells whether a message that failed is to be tried again at next without
@@ -651,6 +660,19 @@ func printable(err error) string {
 		text = strings.ToValidUTF8(text[:maxReason], "")
 	}
 	return text
+}
+
+// buried is told of a message that the dead-letter queue has taken.
+func (r *run) buried(h *held) {
+	if r.lines == nil {
+		return
+	}
+	r.loop.Tell(doing(func() {
+		if behind := h.behind; behind != nil {
+			h.behind = nil
+			behind(true)
+		}
+	}), nil)
 }
 
 // unburied is told of a message that the dead-letter queue did not take.

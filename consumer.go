@@ -376,7 +376,7 @@ type held struct {
 	lost    atomic.Bool       // its lease has ended
 	mourned bool              // and that is counted; owned by the loop
 	done    atomic.Bool       // its handler has returned, and it is being settled
-	behind  func(buried bool) // settles those behind it in its group, when it is settled; owned by the loop
+	behind  func(buried bool) // settles those behind it in its group, when it is known whether the dead-letter queue has it; owned by the loop
 	stays   bool              // in the queue, although it was settled; owned by the loop
 	given   bool              // back by a stop, without a handler's result; owned by the loop once settling
 	gone    bool              // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
@@ -519,7 +519,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: max(4, o.Receivers), Rand: o.rand,
 		Go:   func(call func()) { r.callers.Go(crew.Once(call)) },
 		Done: func(results []settle.Result[*held]) { r.loop.Tell(doing(func() { r.settled(results) }), nil) },
-		Send: r.bury, Unburied: r.unburied,
+		Send: r.bury, Buried: r.buried, Unburied: r.unburied,
 	})
 	r.pace = pace.New(pace.Config{
 		Batch: o.BatchSize, Slots: o.Concurrency, WaitTime: o.WaitTime, Receivers: o.Receivers,
@@ -1098,7 +1098,7 @@ func (r *run) conclude(h *held, end settle.End) {
 	r.bytes -= h.bytes
 	r.c.tally.Duplicates.Add(int64(h.twice))
 	if h.behind != nil {
-		h.behind(end == settle.Deleted)
+		h.behind(false) // it was not sent, or that would have been told before
 	}
 	if r.lines != nil && h.stage != waiting {
 		r.lines.Settled(h.GroupID)

@@ -243,3 +243,31 @@ func TestWhatComesBehindADeadLetterIsNotHandledBeforeAMessageThatIsBack(t *testi
 		})
 	}
 }
+
+func TestWhatHasSucceededBehindADeadLetterIsNotHandledAgainBecauseItsDeleteIsRefused(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		dead := w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
+		for i := range 3 {
+			w.sendGroup("a", fmt.Sprintf("a %d", i))
+		}
+		w.server.Inject(sqstest.Fault{Op: opDelete, Entries: func(int) bool { return true }, Err: sqstest.InvalidReceiptHandle("a 0"), Times: 1})
+		tries := &tries{world: w}
+		c := w.consumer(sluice.Options{BatchSize: 3, PollTime: time.Second, DeadLetterQueueURL: dead})
+		stop := w.run(c, func(_ context.Context, batch []*sluice.Message) error {
+			for _, m := range batch {
+				tries.note(m)
+			}
+			if batch[0].Body == "a 0" {
+				return sluice.Failed(batch[0], sluice.DeadLetter(errBad))
+			}
+			return nil
+		})
+		time.Sleep(10 * time.Minute)
+		require.NoError(w, stop())
+		require.Len(w, tries.of("a 0"), 2)
+		require.Len(w, tries.of("a 1"), 1)
+		require.Len(w, tries.of("a 2"), 1)
+		require.Empty(w, w.server.Messages("orders.fifo"))
+	})
+}

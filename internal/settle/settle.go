@@ -39,7 +39,7 @@ type Result[T any] struct {
 	Err    error         // why it was Lost or Refused, if SQS said so
 }
 
-// Config says what a [Settler] works on. All fields but Send and Unburied are required.
+// Config says what a [Settler] works on. All fields but Send, Buried and Unburied are required.
 type Config[T any] struct {
 	Queue  *queue.Queue
 	Keeper *lease.Keeper[T]
@@ -54,6 +54,10 @@ type Config[T any] struct {
 
 	// Send sends a message to the dead-letter queue.
 	Send func(ctx context.Context, of T, reason error) error
+
+	// Buried is told when Send has sent a message, before anything of its delete is
+	// known. It must not block.
+	Buried func(of T)
 
 	// Unburied is told when Send was refused for good; the message is given back.
 	Unburied func(of T, err error)
@@ -290,6 +294,7 @@ func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (aga
 		err := s.Send(ctx, b.lease.Of, b.reason)
 		switch {
 		case err == nil:
+			s.Buried(b.lease.Of)
 			s.Delete(0, b.lease)
 		case s.Keeper.Left(b.lease, time.Now()) <= 0:
 			// As a change: if it was received once more, nobody has said that it may be deleted.

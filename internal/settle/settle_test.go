@@ -29,6 +29,7 @@ type desk struct {
 
 	mu       sync.Mutex // guards the fields below
 	ends     map[int]settle.End
+	buried   int
 	unburied int
 	send     func() error
 }
@@ -48,7 +49,7 @@ func at(t *testing.T, n int, story func(d *desk)) {
 		}, Lost: func([]*lease.Lease[int], error) {}})
 		d.Settler = settle.New(settle.Config[int]{
 			Queue: q, Keeper: d.keeper, Calls: 4, Rand: func() float64 { return 0.5 }, Go: func(call func()) { go call() }, Done: d.done,
-			Send: func(context.Context, int, error) error { return d.send() }, Unburied: func(int, error) { d.unburied++ },
+			Send: func(context.Context, int, error) error { return d.send() }, Buried: func(int) { d.buried++ }, Unburied: func(int, error) { d.unburied++ },
 		})
 		d.receive(q, n)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -225,6 +226,7 @@ func TestABurialThatFailsIsNoDelete(t *testing.T) {
 				d.all(1, tt.end)
 				require.Len(d, d.server.Messages(d.url), tt.left)
 				require.Equal(d, tt.left, d.unburied)
+				require.Equal(d, 1-tt.left, d.buried)
 			})
 		})
 	}

@@ -89,12 +89,16 @@ func (s *studied) failuresWait(inc int, l *lived) {
 
 // receivesGoOn checks that a life with a free slot always has a receive that ends.
 func (s *studied) receivesGoOn(inc int, l *lived) {
-	longest := s.options.PollTime + 30*time.Second + maxHold
+	const answers, backOff = 5 * time.Second, 30 * time.Second // how long one may travel, and a back-off may take
+	longest := s.options.PollTime + answers + backOff + maxHold
 	last, calls, on, received := l.from, 0, false, 0
 	undeleted := map[string]bool{}
 	for _, e := range append(l.events, event{kind: batchEnded, at: l.until(s)}) {
 		if l.stopAt > 0 && e.at > l.stopAt || l.to > 0 && e.at > l.to {
 			return
+		}
+		if e.kind == answered && e.err != nil && lasting(e.err) {
+			return // it ends
 		}
 		// Who cannot delete what is handled does not receive more of it.
 		idle := calls < s.options.Concurrency && !on && len(undeleted) <= 10*s.options.Receivers &&

@@ -1,6 +1,11 @@
 package simtest
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"github.com/aws/smithy-go"
+)
 
 // A ledger is what a life holds, as far as one can tell from outside: from each
 // message's receive to the confirmed call that settled it. Where a lease may have
@@ -122,7 +127,7 @@ func (k *ledger) answer(req, e event) {
 		switch {
 		case m == nil:
 		case !e.ok[i]:
-			k.unsure = k.unsure || e.err == nil || lasting(e.err)
+			k.unsure = k.unsure || e.err == nil || lasting(e.err) || k.mayBeBack(e, i)
 		case m.handle != h && e.op == opChange && k.gives[e.call][i] && m.since >= req.at+e.timeouts[i]:
 			k.givenBack++ // and was received because of that
 			k.duplicates += m.twice - 1
@@ -138,6 +143,13 @@ func (k *ledger) answer(req, e event) {
 			m.until = req.at + e.timeouts[i]
 		}
 	}
+}
+
+// mayBeBack tells whether a message may be visible because a call without an answer has
+// given it back. The library waits a while, and then takes it for settled.
+func (k *ledger) mayBeBack(e event, i int) bool {
+	_, refused := errors.AsType[smithy.APIError](e.err)
+	return !refused && !k.fifo && e.op == opChange && k.gives[e.call][i]
 }
 
 // conclude lets go of a message.

@@ -101,6 +101,10 @@ func (s *studied) headsAreKept(inc int, l *lived) {
 		switch {
 		case e.kind == stopAsked, e.kind == cancelled, len(e.refused) > 0, e.kind == answered && e.err != nil && lasting(e.err):
 			return // from here on there are other reasons to give back
+		case e.kind == wentAway: // and with it its whole batch
+			for _, h := range l.batches[e.call][0].handles {
+				tried[s.of[h]] = true
+			}
 		case e.kind == ended:
 			if e.at != failedAt {
 				failedAt = e.at
