@@ -93,7 +93,7 @@ func JSON[T any](fn func(ctx context.Context, v T) error) Handler {
 }
 
 func decode[T any](m *Message) (v T, err error) {
-	if err = json.Unmarshal([]byte(m.Body), &v); err != nil {
+	if err = guard(func() error { return json.Unmarshal([]byte(m.Body), &v) }); err != nil {
 		return v, fmt.Errorf("decoding the body as %T: %w", v, discreet(err))
 	}
 	return v, nil
@@ -179,11 +179,13 @@ type call struct {
 	panicked *PanicError // nil: it did not
 	cause    error       // why its context ended; nil: it had not
 	limited  bool        // it took longer than ProcessingLimit, whatever ended its context; its leases are renewed no more
+	bereft   bool        // a message of a FIFO queue has lost its lease meanwhile; owned by the loop
 	dropped  []*held     // failed, with leases that had been lost: nothing to tell SQS
 
 	deletes []*lease.Lease[*held] // of those that succeeded
 	single  struct {
 		message [1]*Message
+		copied  [1]*Message // the handler's
 		outcome [1]outcome
 		lease   [1]*lease.Lease[*held]
 	}
@@ -272,10 +274,7 @@ func (r *run) handle(ctx context.Context, c *call) (next crew.Work) {
 		next = r.loop.Tell(c, r.handlers)
 	}()
 	c.err = &exit // stands if the handler calls runtime.Goexit
-	messages := c.messages
-	if len(messages) > 1 {
-		messages = slices.Clone(messages) // the handler may do with its slice what it likes
-	}
+	messages := append(c.single.copied[:0], c.messages...) // the handler may do with its slice what it likes
 	c.err = guard(func() error { return r.handler(ctx, messages) })
 	ending = false
 	return nil
@@ -449,9 +448,39 @@ func (r *run) told(c *call) {
 	r.aside.Keep(bytes, func() { r.opts.Hooks.Batch(e) })
 }
 
+// bereave frees the group of a message whose lease has ended while it is handled: it may
+// be handled elsewhere now, and its handler here may never return.
+func (r *run) bereave(h *held) {
+	if r.lines == nil {
+		return
+	}
+	if !h.call.bereft {
+		h.call.bereft = true
+		r.bereft++
+	}
+	r.yield(h.GroupID, nil, 0)
+}
+
+// forsaken tells whether a message of the group is still being handled although its
+// lease has ended: nothing of the group can be handled here.
+func (r *run) forsaken(group string) bool {
+	if r.bereft == 0 {
+		return false
+	}
+	for c := r.running.first; c != nil; c = c.after {
+		if c.bereft && slices.ContainsFunc(c.batch, func(h *held) bool { return h.GroupID == group && h.lost.Load() }) {
+			return true
+		}
+	}
+	return false
+}
+
 // handled notes the end of a handler call.
 func (r *run) handled(c *call) {
 	r.running.remove(c)
+	if c.bereft {
+		r.bereft--
+	}
 	r.pace.Handled(c.took, time.Now())
 	for _, h := range c.batch {
 		h.stage, h.call = settling, nil
@@ -492,10 +521,13 @@ func (r *run) judgeGroup(c *call, group []*held, begin int) {
 			return
 		case o.err != nil && o.kind == deadLetter:
 			// Where it is not taken it has failed, and those behind it are not to be settled before it.
-			h.behind = func(buried bool) {
-				if buried {
+			h.behind = func(end burial) {
+				switch end {
+				case taken:
 					r.judgeGroup(c, group[i+1:], begin+i+1)
-				} else {
+				case refused:
+					r.stopGroup(c, group[i:], o)
+				case unknown:
 					r.yield(h.GroupID, group[i+1:], 0)
 				}
 			}
@@ -517,22 +549,23 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 		r.yield(head.GroupID, hs, 0)
 		return
 	}
-	if c.stays(head.GroupID) {
-		r.yield(head.GroupID, hs, o.delay)
+	stays := c.stays(head.GroupID)
+	// After the limit the leases are renewed no more, and nothing can go on under them.
+	if o.unhandled() && !c.limited && !stays { // and what stands before it is being settled
+		r.retake(head.GroupID, hs, time.Time{})
 		return
 	}
-	// After the limit the leases are renewed no more, and nothing can go on under them.
-	if o.unhandled() && !c.limited { // and what stands before it is being settled
-		r.retake(head.GroupID, hs, time.Time{})
+	if o.unhandled() {
+		r.yield(head.GroupID, hs, 0)
 		return
 	}
 	head.tries++
 	orElse(&head.failed, now)
 	switch {
-	case r.opts.OnGroupFailure == GoOn && !c.limited:
+	case r.opts.OnGroupFailure == GoOn && !c.limited && !r.over:
 		r.settler.GiveBack(0, o.delay, &head.lease)
 		r.retake(head.GroupID, hs[1:], time.Time{})
-	case r.patient(c, head, now.Add(o.delay)):
+	case !stays && r.patient(c, head, now.Add(o.delay)):
 		r.retake(head.GroupID, hs, now.Add(o.delay))
 	default:
 		r.yield(head.GroupID, hs, o.delay)
@@ -586,11 +619,11 @@ func (r *run) yield(group string, taken []*held, delay time.Duration) {
 	slices.SortStableFunc(hs, func(a, b *held) int { return strings.Compare(a.SequenceNumber, b.SequenceNumber) }) // one may have come once more
 	for i, h := range slices.Backward(hs) {
 		h.stage = settling
+		h.given = h.given || i > 0 || h.tries == 0 // nothing has been done about it
 		if i == 0 {
 			r.settler.GiveBack(0, delay, &h.lease)
 			return
 		}
-		h.given = true
 		r.settler.GiveBack(0, 0, &h.lease)
 	}
 }
@@ -613,7 +646,7 @@ func (r *run) bury(ctx context.Context, h *held, reason error) error {
 	if h.GroupID != "" {
 		in.MessageGroupId = &h.GroupID
 	}
-	if strings.HasSuffix(r.opts.DeadLetterQueueURL, ".fifo") {
+	if isFIFO(r.opts.DeadLetterQueueURL) {
 		in.MessageDeduplicationId = &h.ID // as SQS's own redrive does
 	}
 	sender, _ := r.c.client.(queue.Sender) // New has checked it
@@ -629,6 +662,9 @@ func (r *run) bury(ctx context.Context, h *held, reason error) error {
 func (r *run) epitaph(h *held, reason error) map[string]types.MessageAttributeValue {
 	attributes := make(map[string]types.MessageAttributeValue, len(h.Attributes)+3)
 	maps.Copy(attributes, h.Attributes)
+	for _, name := range []string{attrReason, attrSource, attrCount} {
+		delete(attributes, name) // of an earlier time in a dead-letter queue
+	}
 	room := maxBody - h.bytes
 	add := func(name, kind, value string) {
 		_, taken := attributes[name]
@@ -667,15 +703,32 @@ func (r *run) buried(h *held) {
 	if r.lines == nil {
 		return
 	}
-	r.loop.Tell(doing(func() {
-		if behind := h.behind; behind != nil {
-			h.behind = nil
-			behind(true)
-		}
-	}), nil)
+	r.loop.Tell(doing(func() { h.settleBehind(taken) }), nil)
 }
 
-// unburied is told of a message that the dead-letter queue did not take.
-func (r *run) unburied(h *held, err error) {
+// unburied is told of a message that the dead-letter queue will not take.
+func (r *run) unburied(h *held, delay time.Duration, err error) {
 	r.log(slog.LevelError, "sending to the dead-letter queue", "queue", r.opts.DeadLetterQueueURL, "message", h.ID, "err", err)
+	if r.lines == nil {
+		r.settler.GiveBack(0, delay, &h.lease)
+		return
+	}
+	r.loop.Tell(doing(func() { h.settleBehind(refused) }), nil)
+}
+
+// A burial is what became of a message that was to go to the dead-letter queue.
+type burial int
+
+const (
+	taken   burial = iota // by the dead-letter queue
+	refused               // by it, for good
+	unknown               // its lease or the run ended first
+)
+
+// settleBehind settles, once, those behind h in its group.
+func (h *held) settleBehind(end burial) {
+	if behind := h.behind; behind != nil {
+		h.behind = nil
+		behind(end)
+	}
 }

@@ -127,3 +127,20 @@ func TestRoomIsGivenBackOnceForEachMessage(t *testing.T) {
 		w.adds(c)
 	})
 }
+
+func TestAsManyMessagesAsFitIntoTheBytesAreHandledAtOnce(t *testing.T) {
+	tell(t, func(w *world) {
+		for range 40 {
+			w.server.Send(w.url, strings.Repeat("x", 100_000))
+		}
+		var running gauge
+		stop := w.run(w.consumer(sluice.Options{BytesInFlight: 1 << 20}), func(ctx context.Context, batch []*sluice.Message) error {
+			running.add(1)
+			defer running.add(-1)
+			return heeds(10*time.Minute)(ctx, batch)
+		})
+		time.Sleep(time.Hour)
+		require.Greater(w, running.most.Load(), int64(5))
+		_ = stop()
+	})
+}

@@ -228,3 +228,26 @@ func TestAClientAroundTheSDKSeesAnswersAsTheyAre(t *testing.T) {
 		w.eachOnce(30)
 	})
 }
+
+// A careless client loses some receipt handles of what it receives.
+type careless struct{ *sqstest.Server }
+
+func (c *careless) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	out, err := c.Server.ReceiveMessage(ctx, in, opts...)
+	if err == nil && len(out.Messages) > 1 {
+		out.Messages[0].ReceiptHandle = nil
+	}
+	return out, err
+}
+
+func TestAMessageWithoutAReceiptHandleDoesNotEndTheRun(t *testing.T) {
+	tell(t, func(w *world) {
+		w.client = &careless{w.server}
+		w.send(0, 100)
+		c := w.consumer(sluice.Options{})
+		stop := w.run(c, w.handler(nil))
+		time.Sleep(10 * time.Minute)
+		require.NoError(w, stop())
+		require.Empty(w, w.left())
+	})
+}

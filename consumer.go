@@ -239,7 +239,9 @@ func (c *Consumer) run(ctx context.Context, h Handler, drain bool) error {
 
 // fifo tells whether the queue is a FIFO queue. Its name says so; message groups
 // do not, since standard queues have them too.
-func (c *Consumer) fifo() bool { return strings.HasSuffix(strings.TrimRight(c.url, "/"), ".fifo") }
+func (c *Consumer) fifo() bool { return isFIFO(c.url) }
+
+func isFIFO(queueURL string) bool { return strings.HasSuffix(strings.TrimRight(queueURL, "/"), ".fifo") }
 
 // systemAttributes are those that Message has fields for.
 func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
@@ -254,7 +256,7 @@ func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
 	return append(names, c.opts.SystemAttributes...)
 }
 
-// message makes a Message of what SQS gave.
+// from fills m with what SQS gave.
 func (m *Message) from(raw *types.Message, now time.Time) {
 	m.ID, m.Body, m.ReceiptHandle = text(raw.MessageId), text(raw.Body), text(raw.ReceiptHandle)
 	m.Attributes, m.SystemAttributes = raw.MessageAttributes, raw.Attributes
@@ -376,7 +378,7 @@ type held struct {
 	lost    atomic.Bool       // its lease has ended
 	mourned bool              // and that is counted; owned by the loop
 	done    atomic.Bool       // its handler has returned, and it is being settled
-	behind  func(buried bool) // settles those behind it in its group, when it is known whether the dead-letter queue has it; owned by the loop
+	behind  func(burial)      // settles those behind it in its group, when it is known whether the dead-letter queue has it; owned by the loop
 	stays   bool              // in the queue, although it was settled; owned by the loop
 	given   bool              // back by a stop, without a handler's result; owned by the loop once settling
 	gone    bool              // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
@@ -472,6 +474,7 @@ type run struct {
 	limit     time.Time // end of the run by MaxDuration; zero: none
 	dropped   int64     // hook calls by earlier runs
 	outage    bool      // receives fail and it has been said
+	bereft    int       // handler calls of a FIFO queue that are, see call
 }
 
 // An event is something that the loop is told of.
@@ -565,13 +568,18 @@ func (r *run) heed(events []event) {
 	if len(r.deletes) == 0 {
 		return
 	}
-	linger := time.Duration(0) // what waits behind them in their groups waits for that
-	if r.opts.DeleteLinger > 0 && !r.closing {
+	linger := time.Duration(0)
+	if r.opts.DeleteLinger > 0 && !r.closing && !slices.ContainsFunc(r.deletes, r.awaited) {
 		linger = r.opts.DeleteLinger
 	}
 	r.settler.Delete(linger, r.deletes...)
 	clear(r.deletes)
 	r.deletes = r.deletes[:0]
+}
+
+// awaited tells whether others of its message group wait for the delete of a message.
+func (r *run) awaited(l *lease.Lease[*held]) bool {
+	return r.lines != nil && r.lines.Waits(l.Of.GroupID)
 }
 
 // finished tells whether the loop is at its end: all is settled, or time is up.
@@ -605,7 +613,8 @@ func (r *run) close() {
 	if r.lines == nil {
 		return
 	}
-	for _, group := range r.lines.Delayed() {
+	failed := func(h *held) bool { return h.tries > 0 }
+	for _, group := range r.lines.Delayed(failed) {
 		r.yield(group, nil, r.opts.VisibilityTimeout)
 	}
 }
@@ -892,6 +901,9 @@ func (r *run) recovered() {
 
 // take puts the messages of an answer under leases and into the collector.
 func (r *run) take(a *answer) {
+	if r.received == 0 {
+		r.largest = smallest // until now nothing was known
+	}
 	r.received += len(a.messages)
 	r.c.tally.Received.Add(int64(len(a.messages)))
 	var room places
@@ -951,6 +963,11 @@ func (r *run) admit(hs ...*held) {
 		return
 	}
 	r.collector.add(hs...)
+	for _, h := range hs {
+		if r.forsaken(h.GroupID) {
+			r.yield(h.GroupID, nil, r.opts.VisibilityTimeout) // not sooner: it may be this consumer that receives it again
+		}
+	}
 }
 
 // smallest is what a message is taken to need at least, whatever its body.
@@ -1013,7 +1030,10 @@ func (r *run) stuffed() bool {
 
 // margin is how much lease a message must have left to begin: enough for a
 // renewal that was late to be tried again.
-func (r *run) margin() time.Duration { return r.opts.VisibilityTimeout / 10 }
+func (r *run) margin() time.Duration {
+	const enough = 30 * time.Second
+	return min(r.opts.VisibilityTimeout/10, enough)
+}
 
 // safe returns the messages of a batch that may begin, and postpones those that
 // are too near the end of their leases: renewals fail, or the receive was slow. On
@@ -1097,9 +1117,7 @@ func (r *run) conclude(h *held, end settle.End) {
 	delete(r.hand, h.key())
 	r.bytes -= h.bytes
 	r.c.tally.Duplicates.Add(int64(h.twice))
-	if h.behind != nil {
-		h.behind(false) // it was not sent, or that would have been told before
-	}
+	h.settleBehind(unknown) // unless it has been told
 	if r.lines != nil && h.stage != waiting {
 		r.lines.Settled(h.GroupID)
 	}
@@ -1107,7 +1125,7 @@ func (r *run) conclude(h *held, end settle.End) {
 		return
 	}
 	switch {
-	case h.given:
+	case h.given && end == settle.GivenBack:
 		r.report.GivenBack++
 	case end == settle.Deleted || end == settle.GivenBack:
 		r.report.Finished++
@@ -1182,6 +1200,7 @@ func (r *run) lose(h *held, cause error) {
 		r.halt(h)
 	case handling:
 		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
+		r.bereave(h)
 	case settling: // what settles it will find out
 	}
 }

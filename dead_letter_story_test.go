@@ -136,3 +136,19 @@ func TestTheLongestMessageCanBeBuried(t *testing.T) {
 		require.Len(w, w.server.Messages(dead), 1)
 	})
 }
+
+func TestADeadLetterTellsItsOwnReasonAlsoWhenItWasOneBefore(t *testing.T) {
+	tell(t, func(w *world) {
+		dead := w.server.MustCreateQueue("dead", nil)
+		_, err := w.server.SendMessage(w.Context(), &sqs.SendMessageInput{
+			QueueUrl: &w.url, MessageBody: new("0"), // as a redrive brings it back
+			MessageAttributes: map[string]types.MessageAttributeValue{"Sluice.Reason": {DataType: new("String"), StringValue: new("old")}},
+		})
+		require.NoError(w, err)
+		c := w.consumer(sluice.Options{DeadLetterQueueURL: dead})
+		require.NoError(w, c.Drain(w.Context(), fails(sluice.DeadLetter(errors.New("new")))))
+		out, err := w.server.ReceiveMessage(w.Context(), &sqs.ReceiveMessageInput{QueueUrl: &dead, MessageAttributeNames: []string{"All"}})
+		require.NoError(w, err)
+		require.Equal(w, "new", *out.Messages[0].MessageAttributes["Sluice.Reason"].StringValue)
+	})
+}

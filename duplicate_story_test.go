@@ -32,28 +32,32 @@ func TestADuplicateOfAMessageInHandIsAdopted(t *testing.T) {
 }
 
 func TestAMessageThatMayBeBackAlreadyIsNotTakenFromItsNextConsumer(t *testing.T) {
-	tell(t, func(w *world) {
-		w.send(0, 1)
-		w.server.Inject(sqstest.Fault{Op: opChange, Err: sqstest.Reset(), After: true, Lag: 10 * time.Millisecond, Times: 1})
-		first := w.consumer(sluice.Options{MaxMessages: 1})
-		stop := w.run(first, w.handler(func(context.Context, []*sluice.Message) error {
-			time.Sleep(time.Second)
-			return sluice.RetryAfter(0, errBad)
-		}))
-		time.Sleep(time.Second / 2)
-		second := w.consumer(sluice.Options{MaxMessages: 1, ShutdownTimeout: time.Minute})
-		stopSecond := w.run(second, w.handler(takes(time.Second)))
-		third := w.consumer(sluice.Options{})
-		stopThird := w.run(third, w.handler(nil))
-		time.Sleep(time.Minute)
-		require.NoError(w, stop())
-		require.NoError(w, stopSecond())
-		require.NoError(w, stopThird())
-		require.Equal(w, 2, w.handled(), "by the first, and by one of the others")
-		require.Equal(w, 2, w.counts().Deliveries)
-		require.Empty(w, w.left())
-		require.EqualValues(w, 1, first.Stats().Unsettled, "nobody has said that it was given back")
-	})
+	for name, err := range map[string]error{"no answer": sqstest.Reset(), "an answer that knows nothing": sqstest.InternalError()} {
+		t.Run(name, func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.send(0, 1)
+				w.server.Inject(sqstest.Fault{Op: opChange, Err: err, After: true, Lag: 10 * time.Millisecond, Times: 1})
+				first := w.consumer(sluice.Options{MaxMessages: 1})
+				stop := w.run(first, w.handler(func(context.Context, []*sluice.Message) error {
+					time.Sleep(time.Second)
+					return sluice.RetryAfter(0, errBad)
+				}))
+				time.Sleep(time.Second / 2)
+				second := w.consumer(sluice.Options{MaxMessages: 1, ShutdownTimeout: time.Minute})
+				stopSecond := w.run(second, w.handler(takes(time.Second)))
+				third := w.consumer(sluice.Options{})
+				stopThird := w.run(third, w.handler(nil))
+				time.Sleep(time.Minute)
+				require.NoError(w, stop())
+				require.NoError(w, stopSecond())
+				require.NoError(w, stopThird())
+				require.Equal(w, 2, w.handled(), "by the first, and by one of the others")
+				require.Equal(w, 2, w.counts().Deliveries)
+				require.Empty(w, w.left())
+				require.EqualValues(w, 1, first.Stats().Unsettled, "nobody has said that it was given back")
+			})
+		})
+	}
 }
 
 func TestADuplicateThatArrivesWhileTheDeleteIsPendingIsDeletedWithItsNewHandle(t *testing.T) {

@@ -271,3 +271,101 @@ func TestWhatHasSucceededBehindADeadLetterIsNotHandledAgainBecauseItsDeleteIsRef
 		require.Empty(w, w.server.Messages("orders.fifo"))
 	})
 }
+
+func TestAGroupIsFreeWhenTheLeaseOfItsHeadIsLostAndItsHandlerHangs(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		for i := range 3 {
+			w.sendGroup("a", fmt.Sprintf("a %d", i))
+		}
+		hang := make(chan struct{})
+		first := w.consumer(sluice.Options{VisibilityTimeout: 10 * time.Second, ProcessingLimit: 20 * time.Second, PollTime: time.Second, ShutdownTimeout: time.Second})
+		stop := w.run(first, func(context.Context, []*sluice.Message) error {
+			<-hang
+			return nil
+		})
+		time.Sleep(10 * time.Minute)
+		require.Less(w, w.server.Stats().Queues["orders.fifo"].Deliveries, 500, "what it receives of the group meanwhile is not given back at once")
+		first.Pause()
+		tries := &tries{world: w}
+		stopSecond := w.run(w.consumer(sluice.Options{PollTime: time.Second}), func(_ context.Context, batch []*sluice.Message) error {
+			tries.note(batch[0])
+			return nil
+		})
+		time.Sleep(time.Minute)
+		require.Equal(w, []string{"a 0", "a 1", "a 2"}, tries.bodies())
+		require.Empty(w, w.server.Messages("orders.fifo"))
+		close(hang)
+		_ = stop()
+		require.NoError(w, stopSecond())
+	})
+}
+
+func TestWhatIsBehindAFailureIsGivenBackAtTheShutdownTimeout(t *testing.T) {
+	for _, on := range []sluice.GroupFailure{sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn} {
+		t.Run(fmt.Sprint(on), func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.groups()
+				for i := range 3 {
+					w.sendGroup("a", fmt.Sprintf("a %d", i))
+				}
+				c := w.consumer(sluice.Options{BatchSize: 3, OnGroupFailure: on, PollTime: time.Second, ShutdownTimeout: 5 * time.Second})
+				stop := w.run(c, func(ctx context.Context, _ []*sluice.Message) error {
+					<-ctx.Done()
+					return sluice.RetryAfter(time.Second, errBad)
+				})
+				time.Sleep(3 * time.Second)
+				began := time.Now()
+				var report *sluice.ShutdownError
+				require.ErrorAs(w, stop(), &report)
+				require.Equal(w, sluice.ShutdownError{Finished: 1, GivenBack: 2}, *report)
+				require.Less(w, time.Since(began), 6*time.Second)
+			})
+		})
+	}
+}
+
+func TestAGroupThatWaitsForASaferLeaseIsHandledBeforeTheRunEnds(t *testing.T) {
+	for name, most := range map[string]int{"by a stop": 0, "by its bound": 2} {
+		t.Run(name, func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.groups()
+				for i := range 2 {
+					w.sendGroup(fmt.Sprint(i), fmt.Sprintf("%d 0", i))
+				}
+				w.server.Inject(sqstest.Fault{Op: opReceive, Lag: 5600 * time.Millisecond, Max: 1 + most%2, Times: 1}) // of a lease of 6 s
+				w.server.Inject(sqstest.Fault{Op: opChange, Lag: 50 * time.Millisecond})
+				c := w.consumer(sluice.Options{VisibilityTimeout: 6 * time.Second, PollTime: 4 * time.Second, MaxMessages: most})
+				tries := &tries{world: w}
+				stop := w.run(c, func(_ context.Context, batch []*sluice.Message) error {
+					tries.note(batch[0])
+					return nil
+				})
+				time.Sleep(5650 * time.Millisecond)
+				if most > 0 {
+					time.Sleep(time.Minute)
+				}
+				require.NoError(w, stop())
+				require.NotEmpty(w, tries.of("0 0"))
+				require.Zero(w, c.Stats().GivenBack)
+				require.Equal(w, int(c.Stats().Received), len(tries.bodies()))
+			})
+		})
+	}
+}
+
+func TestAFollowerOfALostMessageIsReportedAsGivenBack(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		for i := range 3 {
+			w.sendGroup("a", fmt.Sprintf("a %d", i))
+		}
+		c := w.consumer(sluice.Options{PollTime: time.Second, ShutdownTimeout: 40 * time.Second})
+		stop := w.run(c, heeds(time.Hour))
+		time.Sleep(time.Second)
+		time.AfterFunc(time.Second, func() { w.server.ExpireLease(w.url, w.server.Messages("orders.fifo")[0].ID) })
+		var report *sluice.ShutdownError
+		require.ErrorAs(w, stop(), &report)
+		require.Equal(w, sluice.ShutdownError{GivenBack: 2, Abandoned: 1}, *report)
+	})
+}

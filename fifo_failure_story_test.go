@@ -273,3 +273,39 @@ func TestAnAttemptThatCannotBeRepeatedAnyMoreIsGivenUp(t *testing.T) {
 		require.Empty(w, w.server.Messages("orders.fifo"))
 	})
 }
+
+func TestFollowersDoNotPayForADeadLetterThatIsRefused(t *testing.T) {
+	for on, want := range map[sluice.GroupFailure][]string{
+		sluice.RetryInPlace: {"a 0", "a 0", "a 0", "a 1", "a 2"},
+		sluice.GoOn:         {"a 0", "a 1", "a 2", "a 0", "a 0"},
+	} {
+		t.Run(fmt.Sprint(on), func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.groups()
+				for i := range 3 {
+					w.sendGroup("a", fmt.Sprintf("a %d", i))
+				}
+				dead := w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
+				w.server.Inject(sqstest.Fault{Op: opSend, Queue: "dead.fifo", Err: sqstest.AccessDenied(), Times: 2})
+				tries := &tries{world: w}
+				c := w.consumer(sluice.Options{
+					OnGroupFailure: on, DeadLetterQueueURL: dead, PollTime: time.Second,
+					RetryDelay: func(*sluice.Message, error) time.Duration { return time.Minute },
+				})
+				stop := w.run(c, sluice.Each(func(_ context.Context, m *sluice.Message) error {
+					tries.note(m)
+					if m.Body == "a 0" {
+						return sluice.DeadLetter(errBad)
+					}
+					return nil
+				}))
+				time.Sleep(30 * time.Minute)
+				require.NoError(w, stop())
+				require.Equal(w, want, tries.bodies())
+				require.Equal(w, 1, tries.of("a 2")[0].count)
+				require.Len(w, w.server.Messages("dead.fifo"), 1)
+				require.Empty(w, w.server.Messages("orders.fifo"))
+			})
+		})
+	}
+}

@@ -242,3 +242,25 @@ func TestGroupsThatAreDoneLeaveNothingBehind(t *testing.T) {
 		require.Less(w, after, base+groups*5, "five bytes a group: not even a word")
 	})
 }
+
+func TestALingeringDeleteDoesNotHoldItsGroupUp(t *testing.T) {
+	tellBoth(t, func(w *world) {
+		w.groups()
+		w.slow(8 * time.Millisecond)
+		for i := range 3 {
+			w.sendGroup("a", fmt.Sprintf("a %d", i))
+		}
+		time.AfterFunc(time.Second, func() { w.sendGroup("b", "b 0") })
+		tries := &tries{world: w}
+		stop := w.run(w.consumer(sluice.Options{DeleteLinger: 10 * time.Second, PollTime: time.Second}), func(_ context.Context, batch []*sluice.Message) error {
+			tries.note(batch[0])
+			return nil
+		})
+		time.Sleep(5 * time.Second)
+		require.Len(w, tries.bodies(), 4)
+		require.Less(w, tries.of("a 2")[0].at, time.Second)
+		require.NotEmpty(w, w.server.Messages("orders.fifo"), "what nobody waits behind lingers")
+		require.NoError(w, stop())
+		require.Empty(w, w.server.Messages("orders.fifo"))
+	})
+}

@@ -72,3 +72,16 @@ func TestAStopGivesAGroupBackFromItsEnd(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatCouldNotBeGivenBackIsReportedAsAbandoned(t *testing.T) {
+	tell(t, func(w *world) {
+		w.send(0, 3)
+		w.outage(sqstest.AccessDenied(), opChange)
+		c := w.consumer(sluice.Options{Concurrency: 1, PollTime: time.Second, ShutdownTimeout: 5 * time.Second})
+		stop := w.run(c, heeds(time.Hour))
+		time.Sleep(3 * time.Second)
+		var report *sluice.ShutdownError
+		require.ErrorAs(w, stop(), &report)
+		require.Equal(w, sluice.ShutdownError{Abandoned: 1}, *report)
+	})
+}

@@ -299,3 +299,21 @@ func TestAnErrorThatGoesWrongItselfIsAFailure(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSliceOfABatchIsTheHandlers(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		t.Run(fmt.Sprintf("batches of %d", n), func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.send(0, n)
+				var seen []*sluice.Message
+				c := w.consumer(sluice.Options{BatchSize: n, Hooks: sluice.Hooks{Batch: func(e sluice.BatchEvent) { seen = e.Messages }}})
+				require.NoError(w, c.Drain(w.Context(), func(_ context.Context, batch []*sluice.Message) error {
+					clear(batch)
+					return nil
+				}))
+				require.Len(w, seen, n)
+				require.NotContains(w, seen, (*sluice.Message)(nil))
+			})
+		})
+	}
+}

@@ -525,3 +525,19 @@ func TestARenewalCountsFromItsSending(t *testing.T) {
 		_ = stop()
 	})
 }
+
+func TestALargeBatchMayWaitForHoursWhateverItsVisibilityTimeout(t *testing.T) {
+	for _, v := range []time.Duration{12 * time.Hour, 10 * time.Hour, 9 * time.Hour, 30 * time.Second} {
+		t.Run(v.String(), func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.send(0, 50)
+				c := w.consumer(sluice.Options{BatchSize: 10_000, WaitTime: 11 * time.Hour, VisibilityTimeout: v})
+				stop := w.run(c, w.handler(takes(10*time.Minute)))
+				time.Sleep(24 * time.Hour)
+				require.NoError(w, stop())
+				require.Zero(w, c.Stats().LeasesLost)
+				w.eachOnce(50)
+			})
+		})
+	}
+}

@@ -130,7 +130,9 @@ type Options struct {
 	// means up to 50 ms while other messages are being handled, whose deletes are
 	// on their way, and not at all otherwise. A negative one means never; a
 	// positive one, up to 10 s, means always: at 40 messages a second 200 ms save
-	// nine of ten delete calls. Handlers do not wait for it.
+	// nine of ten delete calls. Handlers do not wait for it. On a FIFO queue a delete
+	// goes at once when others of its message group have been received; those that are
+	// still in the queue stay there until it is made.
 	DeleteLinger time.Duration
 
 	// ShutdownTimeout is how long handlers may go on after Run's context is done.
@@ -140,7 +142,8 @@ type Options struct {
 	ShutdownTimeout time.Duration
 
 	// MaxMessages ends a run after that many messages were received; those are
-	// finished first. 0 means no end.
+	// finished first, as at a stop: what fails waits for its next try in the queue,
+	// and on a FIFO queue so does what is behind it in its group. 0 means no end.
 	MaxMessages int
 
 	// MaxDuration ends a run after that time, as if its context were done. 0

@@ -371,3 +371,23 @@ func TestHandlersCanBeWrapped(t *testing.T) {
 		require.Equal(w, sqstest.InFlight, w.left()[0].State)
 	})
 }
+
+// explosive is a type whose decoder panics.
+type explosive struct{}
+
+func (*explosive) UnmarshalJSON(body []byte) error {
+	if string(body) == "1" {
+		panic(errBad)
+	}
+	return nil
+}
+
+func TestABodyWhoseDecoderPanicsFailsAlone(t *testing.T) {
+	tell(t, func(w *world) {
+		w.send(0, 3)
+		c := w.consumer(sluice.Options{BatchSize: 3})
+		require.NoError(w, c.Drain(w.Context(), sluice.BatchJSON(func(context.Context, []sluice.Item[explosive]) error { return nil })))
+		require.EqualValues(w, 1, c.Stats().Failed)
+		require.Len(w, w.left(), 1)
+	})
+}

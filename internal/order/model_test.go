@@ -129,7 +129,10 @@ func (m *model) agree(t *testing.T, ls *order.Lines[*msg]) {
 	require.Equal(t, oldest, gotOldest, "the oldest")
 	require.Equal(t, resumes, ls.Resumes(), "resumes")
 	require.Equal(t, m.names(func(g *modelGroup) bool { return len(g.waiting) > 0 }), ls.Groups())
-	require.Equal(t, m.names(func(g *modelGroup) bool { return len(g.waiting) > 0 && !g.at.IsZero() }), ls.Delayed())
+	for name, g := range m.groups {
+		require.Equal(t, len(g.waiting) > 0, ls.Waits(name))
+	}
+	require.Equal(t, m.names(func(g *modelGroup) bool { return len(g.waiting) > 0 && !g.at.IsZero() }), ls.Delayed(func(*msg) bool { return true }))
 	require.Len(t, m.groups, ls.Len(), "groups known")
 }
 

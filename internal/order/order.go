@@ -221,16 +221,22 @@ func (ls *Lines[M]) Groups() (groups []string) {
 	return groups
 }
 
-// Delayed returns the groups whose front waits for its next try, also those that are
-// closed meanwhile because messages before it are out.
-func (ls *Lines[M]) Delayed() (groups []string) {
+// Delayed returns the groups that wait for a time and whose front is as asked for, also
+// those that are closed meanwhile because messages before it are out.
+func (ls *Lines[M]) Delayed(is func(front M) bool) (groups []string) {
 	for group, l := range ls.lines {
-		if len(l.waiting) > 0 && !l.at.IsZero() {
+		if len(l.waiting) > 0 && !l.at.IsZero() && is(l.waiting[0]) {
 			groups = append(groups, group)
 		}
 	}
 	slices.Sort(groups)
 	return groups
+}
+
+// Waits tells whether messages of the group wait.
+func (ls *Lines[M]) Waits(group string) bool {
+	l := ls.lines[group]
+	return l != nil && len(l.waiting) > 0
 }
 
 // Len returns the number of groups of which messages are known.

@@ -113,14 +113,14 @@ func TestAGroupWaitsForTheNextTryOfItsFront(t *testing.T) {
 	ls.Add(at(0, "a1", "a2", "b3")...)
 	ls.Return("a", ls.Take(1, plenty), noon.Add(time.Minute))
 	require.Equal(t, noon.Add(time.Minute), ls.Resumes())
-	require.Equal(t, []string{"a"}, ls.Delayed())
+	require.Equal(t, []string{"a"}, ls.Delayed(func(*msg) bool { return true }))
 	require.Equal(t, []string{"b3"}, names(ls.Take(plenty, plenty)))
 
 	ls.Resume(noon.Add(time.Minute - 1))
 	require.Empty(t, ls.Take(plenty, plenty))
 	ls.Resume(noon.Add(time.Minute))
 	require.Zero(t, ls.Resumes())
-	require.Empty(t, ls.Delayed())
+	require.Empty(t, ls.Delayed(func(*msg) bool { return true }))
 	require.Equal(t, []string{"a1", "a2"}, names(ls.Take(plenty, plenty)))
 }
 

@@ -79,8 +79,13 @@ func classifyCode(code string) Fault {
 // InvalidParameterValue means that the receipt is of no more use: it has expired
 // on a FIFO queue, its message was deleted, or it was held for twelve hours.
 func ClassifyEntry(err error) Fault {
-	if code(err) == "InvalidParameterValue" || code(err) == "InvalidParameterValueException" {
+	switch strings.TrimSuffix(code(err), "Exception") {
+	case "InvalidParameterValue":
 		return Lost
+	case "MissingParameter": // it was received without one
+		if isType[*entryError](err) {
+			return Lost
+		}
 	}
 	return Classify(err)
 }
@@ -104,13 +109,21 @@ func Expired(err error) bool {
 	return false
 }
 
-// Unanswered tells whether the call may have had its effect although it failed: it
-// may have been sent, and no answer of the service was seen.
-func Unanswered(err error) bool {
+// Unsure tells whether the call may have had its effect although it failed: it may have
+// been sent, and either no answer of the service was seen, or one that says that the
+// service does not know.
+func Unsure(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return false
 	}
-	return err != nil && (code(err) == "" || errors.Is(err, context.DeadlineExceeded))
+	if isType[*entryError](err) {
+		return false
+	}
+	switch strings.TrimSuffix(code(err), "Exception") {
+	case "", "InternalError", "InternalFailure", "InternalServerError":
+		return err != nil
+	}
+	return errors.Is(err, context.DeadlineExceeded)
 }
 
 func code(err error) string {

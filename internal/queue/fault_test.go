@@ -112,11 +112,11 @@ func TestExpiredCredentialsAreRecognised(t *testing.T) {
 }
 
 func TestACallWithoutAnAnswerMayHaveHadItsEffect(t *testing.T) {
-	for _, err := range []error{io.EOF, context.DeadlineExceeded, errors.Join(coded("InternalError"), context.DeadlineExceeded)} {
-		require.True(t, queue.Unanswered(err), "%v", err)
+	for _, err := range []error{io.EOF, context.DeadlineExceeded, errors.Join(coded("ServiceUnavailable"), context.DeadlineExceeded), coded("InternalError"), coded("InternalFailure")} {
+		require.True(t, queue.Unsure(err), "%v", err)
 	}
 	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for _, err := range []error{nil, coded("AccessDenied"), &types.RequestThrottled{}, refused, fmt.Errorf("wrapped: %w", refused)} {
-		require.False(t, queue.Unanswered(err), "%v", err)
+		require.False(t, queue.Unsure(err), "%v", err)
 	}
 }

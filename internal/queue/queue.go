@@ -236,7 +236,10 @@ func confirm(errs []error, id *string) {
 func refuse(errs []error, failed []types.BatchResultErrorEntry, handle func(i int) string) {
 	for _, f := range failed {
 		if i, ok := position(errs, f.Id); ok {
-			message := strings.ReplaceAll(aws.ToString(f.Message), handle(i), "…")
+			message := aws.ToString(f.Message)
+			if h := handle(i); h != "" {
+				message = strings.ReplaceAll(message, h, "…")
+			}
 			errs[i] = &entryError{code: aws.ToString(f.Code), message: message}
 		}
 	}

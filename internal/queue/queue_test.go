@@ -159,7 +159,7 @@ func TestEachCallHasItsDeadline(t *testing.T) {
 			at := time.Now()
 			err := tt.call()
 			require.Error(t, err)
-			require.True(t, queue.Unanswered(err))
+			require.True(t, queue.Unsure(err))
 			require.Equal(t, tt.most, time.Since(at))
 		}
 	})

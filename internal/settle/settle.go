@@ -59,8 +59,9 @@ type Config[T any] struct {
 	// known. It must not block.
 	Buried func(of T)
 
-	// Unburied is told when Send was refused for good; the message is given back.
-	Unburied func(of T, err error)
+	// Unburied is told when Send was refused for good. The message is left to it, to
+	// give it back after the delay that [Settler.Bury] was told.
+	Unburied func(of T, delay time.Duration, err error)
 }
 
 // A Settler settles messages. Its methods may be called concurrently, and never block.
@@ -79,7 +80,7 @@ type change[T any] struct {
 	lease *lease.Lease[T]
 	delay time.Duration
 
-	unsure time.Time // when the first call for it was sent that had no answer; zero: there was none
+	unsure time.Time // when the first call for it was sent that may have had its effect although it failed; zero: there was none
 	handle string    // the receipt handle that it was sent with
 }
 
@@ -146,8 +147,8 @@ func (s *Settler[T]) GiveBack(linger, delay time.Duration, leases ...*lease.Leas
 	}
 }
 
-// Bury sends a message to the dead-letter queue and then deletes it. If it cannot
-// be sent it is given back, to be received again after delay.
+// Bury sends a message to the dead-letter queue and then deletes it. delay is how long
+// it stays hidden if it cannot be sent.
 func (s *Settler[T]) Bury(l *lease.Lease[T], reason error, delay time.Duration) {
 	s.burials.Add(0, &burial[T]{l, reason, delay})
 }
@@ -234,7 +235,7 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 	}
 	for i, err := range s.Queue.Change(ctx, entries) {
 		c := sent[i]
-		if queue.Unanswered(err) && c.unsure.IsZero() {
+		if queue.Unsure(err) && c.unsure.IsZero() {
 			c.unsure, c.handle = now, entries[i].Handle
 		}
 		r := Result[T]{Lease: c.lease, Handle: entries[i].Handle, Err: err, Change: true, Delay: c.delay, Sent: now}
@@ -248,8 +249,7 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 	return again
 }
 
-// mayBeBack tells whether a call without an answer may have made a message visible by
-// now, or will have when another call arrives: half the delay is left for that. If it
+// mayBeBack tells whether a call that failed may have made a message visible by now, or will have when another call arrives: half the delay is left for that. If it
 // were made visible once more, somebody who has received it would lose it. A FIFO queue
 // refuses the receipt of a message that is back, so that nobody is harmed there, and
 // whole groups would wait for one that stays hidden.
@@ -300,8 +300,7 @@ func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (aga
 			// As a change: if it was received once more, nobody has said that it may be deleted.
 			s.done([]Result[T]{{Lease: b.lease, End: Lost, Handle: handle, Change: true, Delay: b.delay, Err: err}})
 		case queue.ClassifyRequest(err) == queue.Lasting:
-			s.Unburied(b.lease.Of, err)
-			s.GiveBack(0, b.delay, b.lease)
+			s.Unburied(b.lease.Of, b.delay, err)
 		default:
 			again = append(again, b)
 		}

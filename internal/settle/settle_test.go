@@ -49,7 +49,11 @@ func at(t *testing.T, n int, story func(d *desk)) {
 		}, Lost: func([]*lease.Lease[int], error) {}})
 		d.Settler = settle.New(settle.Config[int]{
 			Queue: q, Keeper: d.keeper, Calls: 4, Rand: func() float64 { return 0.5 }, Go: func(call func()) { go call() }, Done: d.done,
-			Send: func(context.Context, int, error) error { return d.send() }, Buried: func(int) { d.buried++ }, Unburied: func(int, error) { d.unburied++ },
+			Send: func(context.Context, int, error) error { return d.send() }, Buried: func(int) { d.buried++ },
+			Unburied: func(i int, delay time.Duration, _ error) {
+				d.unburied++
+				d.GiveBack(0, delay, d.leases[i])
+			},
 		})
 		d.receive(q, n)
 		ctx, cancel := context.WithCancel(t.Context())
