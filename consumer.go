@@ -241,7 +241,9 @@ func (c *Consumer) run(ctx context.Context, h Handler, drain bool) error {
 // do not, since standard queues have them too.
 func (c *Consumer) fifo() bool { return isFIFO(c.url) }
 
-func isFIFO(queueURL string) bool { return strings.HasSuffix(strings.TrimRight(queueURL, "/"), ".fifo") }
+func isFIFO(queueURL string) bool {
+	return strings.HasSuffix(strings.TrimRight(queueURL, "/"), ".fifo")
+}
 
 // systemAttributes are those that Message has fields for.
 func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
@@ -367,21 +369,21 @@ type held struct {
 	lease   lease.Lease[*held]
 	bytes   int
 	arrived time.Time
-	stage   stage             // owned by the loop
-	handle  string            // the newest receipt handle; owned by the loop
-	sent    time.Time         // of the receive that brought it; owned by the loop
-	tries   int               // that failed, in place; owned by the loop
-	failed  time.Time         // when the first of them did; owned by the loop
-	call    *call             // that handles it; owned by the loop
-	newer   *held             // the latest receive of it since; nil: there was none; owned by the loop
-	twice   int               // receives of it while it was being settled, not counted yet; owned by the loop
-	lost    atomic.Bool       // its lease has ended
-	mourned bool              // and that is counted; owned by the loop
-	done    atomic.Bool       // its handler has returned, and it is being settled
-	behind  func(burial)      // settles those behind it in its group, when it is known whether the dead-letter queue has it; owned by the loop
-	stays   bool              // in the queue, although it was settled; owned by the loop
-	given   bool              // back by a stop, without a handler's result; owned by the loop once settling
-	gone    bool              // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
+	stage   stage        // owned by the loop
+	handle  string       // the newest receipt handle; owned by the loop
+	sent    time.Time    // of the receive that brought it; owned by the loop
+	tries   int          // that failed, in place; owned by the loop
+	failed  time.Time    // when the first of them did; owned by the loop
+	call    *call        // that handles it; owned by the loop
+	newer   *held        // the latest receive of it since; nil: there was none; owned by the loop
+	twice   int          // receives of it while it was being settled, not counted yet; owned by the loop
+	lost    atomic.Bool  // its lease has ended
+	mourned bool         // and that is counted; owned by the loop
+	done    atomic.Bool  // its handler has returned, and it is being settled
+	behind  func(burial) // settles those behind it in its group, when it is known whether the dead-letter queue has it; owned by the loop
+	stays   bool         // in the queue, although it was settled; owned by the loop
+	given   bool         // back by a stop, without a handler's result; owned by the loop once settling
+	gone    bool         // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
 }
 
 // key is what h is known by in hand: its id, or its receipt if it has none, which SQS

@@ -251,7 +251,7 @@ func TestWhatHasSucceededBehindADeadLetterIsNotHandledAgainBecauseItsDeleteIsRef
 		for i := range 3 {
 			w.sendGroup("a", fmt.Sprintf("a %d", i))
 		}
-		w.server.Inject(sqstest.Fault{Op: opDelete, Entries: func(int) bool { return true }, Err: sqstest.InvalidReceiptHandle("a 0"), Times: 1})
+		w.server.Inject(sqstest.Fault{Op: opSend, Wait: 5 * time.Second, Times: 1})
 		tries := &tries{world: w}
 		c := w.consumer(sluice.Options{BatchSize: 3, PollTime: time.Second, DeadLetterQueueURL: dead})
 		stop := w.run(c, func(_ context.Context, batch []*sluice.Message) error {
@@ -263,6 +263,12 @@ func TestWhatHasSucceededBehindADeadLetterIsNotHandledAgainBecauseItsDeleteIsRef
 			}
 			return nil
 		})
+		time.Sleep(time.Second)
+		c.Pause()
+		time.Sleep(2 * time.Second)
+		require.True(w, w.server.ExpireLease(w.url, w.server.Messages("orders.fifo")[0].ID))
+		time.Sleep(10 * time.Second)
+		c.Resume()
 		time.Sleep(10 * time.Minute)
 		require.NoError(w, stop())
 		require.Len(w, tries.of("a 0"), 2)
@@ -348,7 +354,7 @@ func TestAGroupThatWaitsForASaferLeaseIsHandledBeforeTheRunEnds(t *testing.T) {
 				require.NoError(w, stop())
 				require.NotEmpty(w, tries.of("0 0"))
 				require.Zero(w, c.Stats().GivenBack)
-				require.Equal(w, int(c.Stats().Received), len(tries.bodies()))
+				require.Len(w, tries.bodies(), int(c.Stats().Received))
 			})
 		})
 	}
