@@ -273,7 +273,8 @@ func (r *run) handle(ctx context.Context, c *call) (next crew.Work) {
 		}
 		next = r.loop.Tell(c, r.handlers)
 	}()
-	c.err = &exit                                          // stands if the handler calls runtime.Goexit
+	c.err = &exit // stands if the handler calls runtime.Goexit
+
 	messages := append(c.single.copied[:0], c.messages...) // the handler may do with its slice what it likes
 	c.err = guard(func() error { return r.handler(ctx, messages) })
 	ending = false

@@ -249,10 +249,11 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 	return again
 }
 
-// mayBeBack tells whether a call that failed may have made a message visible by now, or will have when another call arrives: half the delay is left for that. If it
-// were made visible once more, somebody who has received it would lose it. A FIFO queue
-// refuses the receipt of a message that is back, so that nobody is harmed there, and
-// whole groups would wait for one that stays hidden.
+// mayBeBack tells whether a call that failed may have made a message visible by now, or
+// will have when another call arrives: half the delay is left for that. If it were made
+// visible once more, somebody who has received it would lose it. A FIFO queue refuses
+// the receipt of a message that is back, so that nobody is harmed there, and whole
+// groups would wait for one that stays hidden.
 func (s *Settler[T]) mayBeBack(c *change[T], now time.Time) bool {
 	return !s.FIFO && !c.unsure.IsZero() && now.Sub(c.unsure) >= c.delay/2
 }
