@@ -1,8 +1,6 @@
 package sluice_test
 
 import (
-	"context"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,8 +84,3 @@ func TestRunReportsAQueueThatDoesNotExist(t *testing.T) {
 		require.Zero(w, time.Since(w.began))
 	})
 }
-
-var (
-	_ = fmt.Sprint
-	_ = context.Background
-)
