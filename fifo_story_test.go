@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
@@ -24,43 +22,22 @@ func TestGroupsStayInOrderWhileHandlersFail(t *testing.T) {
 			tellBoth(t, func(w *world) {
 				const groups, each = 100, 100
 				w.groups()
-				o := w.orderly()
-				for i := range each {
-					for g := range groups {
-						w.sendGroup(fmt.Sprintf("g%d", g), fmt.Sprintf("g%d %d", g, i))
-					}
-				}
+				w.sendGroups(groups, each)
 				w.slow(8 * time.Millisecond)
-				random := rand.New(rand.NewPCG(1, 2))
-				var mu sync.Mutex
-				chance := func() float64 {
-					mu.Lock()
-					defer mu.Unlock()
-					return random.Float64()
-				}
-				h := sluice.Each(func(ctx context.Context, m *sluice.Message) (err error) {
+				o := w.orderly()
+				d := newDice(1)
+				c := w.consumer(sluice.Options{BatchSize: size, Concurrency: 64})
+				stop := w.run(c, sluice.Each(func(_ context.Context, m *sluice.Message) (err error) {
 					o.begin(m)
 					ok := false
 					defer func() { o.end(m, ok) }()
-					time.Sleep(time.Duration(1+20*chance()) * time.Millisecond)
-					switch p := chance(); {
-					case p < 0.01:
-						panic("a bug")
-					case p < 0.05:
-						return sluice.RetryAfter(time.Duration(chance()*5)*time.Second, errors.New("not now"))
-					case p < 0.06:
-						return errors.New("not now")
-					}
-					ok = true
-					return nil
-				})
-				c := w.consumer(sluice.Options{BatchSize: size, Concurrency: 64})
-				stop := w.run(c, h)
-				for range 600 {
+					time.Sleep(time.Millisecond + d.upTo(20*time.Millisecond))
+					err = d.misfortune()
+					ok = err == nil
+					return err
+				}))
+				for len(w.left()) > 0 && time.Since(w.began) < 10*time.Minute {
 					time.Sleep(time.Second)
-					if _, _, deleted := w.fifoCounts(); deleted == groups*each {
-						break
-					}
 				}
 				require.NoError(w, stop())
 				sent, deliveries, deleted := w.fifoCounts()
@@ -68,7 +45,146 @@ func TestGroupsStayInOrderWhileHandlersFail(t *testing.T) {
 				require.Equal(w, sent, deleted)
 				require.Equal(w, sent, deliveries)
 				require.Zero(w, o.again)
-				t.Logf("%v, %.3f calls a message, %+v", time.Since(w.began), float64(w.calls("ReceiveMessage")+w.calls("DeleteMessageBatch")+w.calls("ChangeMessageVisibilityBatch"))/float64(sent), c.Stats().Calls)
+				t.Logf("%v, %.3f calls a message, %+v", time.Since(w.began), float64(w.all())/float64(sent), c.Stats().Calls)
+			})
+		})
+	}
+}
+
+// misfortune is how a handler ends: one of a hundred panics, five fail.
+func (d *dice) misfortune() error {
+	switch p := d.chance(); {
+	case p < 0.01:
+		panic("a bug")
+	case p < 0.05:
+		return sluice.RetryAfter(d.upTo(5*time.Second), errBad)
+	case p < 0.06:
+		return errBad
+	}
+	return nil
+}
+
+// A siege is all that can befall the groups of a queue at once: two consumers, whose
+// handlers fail, of which one is killed time and again; leases that end early, and
+// renewals that fail while handlers take long.
+type siege struct {
+	*orderly
+	*dice
+
+	size int // of batches
+
+	mu        sync.Mutex // guards delivered
+	delivered []string   // ids of messages
+	lost      int        // leases that ended early; only touched by plunder
+}
+
+// start runs a consumer, which dies when dead is set.
+func (s *siege) start(dead *atomic.Bool) (stop func() error) {
+	s.Helper()
+	c, err := sluice.New(s.mortal(dead), s.url, sluice.Options{
+		BatchSize: s.size, Concurrency: 32, VisibilityTimeout: 10 * time.Second, ShutdownTimeout: time.Second, Logger: quiet,
+	})
+	require.NoError(s, err)
+	return s.run(c, s.handler(s.beside(), dead))
+}
+
+func (s *siege) handler(o *orderly, dead *atomic.Bool) sluice.Handler {
+	return sluice.Each(func(ctx context.Context, m *sluice.Message) (err error) {
+		if dead.Load() {
+			return nil // a process that is gone does nothing
+		}
+		o.begin(m)
+		ok := false
+		defer func() { o.end(m, ok && !dead.Load()) }() // what it did after its death it did not do
+		takes := time.Millisecond + s.upTo(20*time.Millisecond)
+		if s.chance() < 0.003 {
+			takes = s.upTo(40 * time.Second)
+		}
+		if s.chance() < 0.5 {
+			time.Sleep(takes) // deaf to the loss of its lease
+		} else if err := heeds(takes)(ctx, nil); err != nil {
+			return err
+		}
+		err = s.misfortune()
+		ok = err == nil
+		return err
+	})
+}
+
+// notice keeps the ids of what is delivered.
+func (s *siege) notice(event sqstest.Event) {
+	if event.Kind != sqstest.Delivered {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delivered = append(s.delivered, event.MessageID)
+}
+
+// plunder ends the leases of messages in flight until over is closed, a few a second.
+func (s *siege) plunder(over <-chan struct{}) {
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(s.upTo(500 * time.Millisecond)):
+		}
+		if s.server.ExpireLease("orders.fifo", s.recent()) {
+			s.lost++
+		}
+	}
+}
+
+// recent returns one of the last hundred messages that were delivered.
+func (s *siege) recent() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.delivered[max(0, len(s.delivered)-100):]
+	if len(last) == 0 {
+		return ""
+	}
+	return last[int(s.chance()*float64(len(last)))]
+}
+
+func TestGroupsStayInOrderWhateverHappens(t *testing.T) {
+	for _, size := range []int{1, 25} {
+		t.Run(fmt.Sprintf("batches of %d", size), func(t *testing.T) {
+			tellBoth(t, func(w *world) {
+				const groups, each, kills = 100, 100, 6
+				w.groups()
+				w.sendGroups(groups, each)
+				w.slow(8 * time.Millisecond)
+				s := &siege{orderly: w.orderly(), dice: newDice(uint64(size)), size: size}
+				defer w.server.Observe(s.notice)()
+				var others sync.WaitGroup
+				over := make(chan struct{})
+				others.Go(func() { s.plunder(over) })
+
+				survivor := s.start(new(atomic.Bool))
+				for range kills {
+					var dead atomic.Bool
+					stop := s.start(&dead)
+					time.Sleep(s.upTo(6 * time.Second))
+					heal := w.outage(sqstest.Unavailable(), opChange)
+					time.Sleep(s.upTo(12 * time.Second))
+					dead.Store(true)
+					heal()
+					others.Go(func() { _ = stop() }) // it is gone, and does not know
+				}
+				close(over)
+				others.Wait()
+				for len(w.left()) > 0 && time.Since(w.began) < 30*time.Minute {
+					time.Sleep(time.Second)
+				}
+				require.NoError(w, survivor())
+				require.Empty(w, w.left())
+				require.True(w, s.done(groups, each), "all have succeeded")
+				sent, deliveries, deleted := w.fifoCounts()
+				require.Equal(w, groups*each, sent)
+				require.Equal(w, sent, deleted)
+				require.NotZero(w, s.lost)
+				require.NotZero(w, s.again, "a siege that did no harm")
+				t.Logf("%v, %d leases ended early, %d deliveries, %d handled again after a success", time.Since(w.began), s.lost, deliveries, s.again)
 			})
 		})
 	}
@@ -228,84 +344,6 @@ func TestAStopGivesAGroupBackBehindItsHead(t *testing.T) {
 		require.NoError(w, second())
 		require.Zero(w, o.again)
 	})
-}
-
-func TestOrderHoldsWhileOneOfTwoConsumersIsKilled(t *testing.T) {
-	for seed := range uint64(20) {
-		tell(t, func(w *world) {
-			const groups, each = 20, 20
-			w.groups()
-			o := w.orderly()
-			for i := range each {
-				for g := range groups {
-					w.sendGroup(fmt.Sprintf("g%d", g), fmt.Sprintf("g%d %d", g, i))
-				}
-			}
-			w.slow(8 * time.Millisecond)
-			random := rand.New(rand.NewPCG(seed, 3))
-			kill := time.Duration(random.Float64() * float64(2*time.Second))
-			handler := func(dead *atomic.Bool) sluice.Handler {
-				return sluice.Each(func(ctx context.Context, m *sluice.Message) error {
-					if dead.Load() {
-						return nil // a process that is gone does nothing
-					}
-					o.begin(m)
-					time.Sleep(20 * time.Millisecond)
-					o.end(m, !dead.Load()) // what it did after its death it did not do
-					return nil
-				})
-			}
-			var killed, never atomic.Bool
-			mortal := &deadly{Client: w.client, dead: &killed}
-			w.client = mortal
-			first := w.run(w.consumer(sluice.Options{BatchSize: 5, VisibilityTimeout: 10 * time.Second, ShutdownTimeout: time.Second}), handler(&killed))
-			w.client = w.server
-			second := w.run(w.consumer(sluice.Options{BatchSize: 1}), handler(&never))
-			time.Sleep(kill)
-			killed.Store(true)
-			time.Sleep(5 * time.Minute)
-			require.Empty(w, w.server.Messages("orders.fifo"))
-			require.NoError(w, second())
-			_ = first()
-			for g := range groups {
-				require.Equal(w, each, o.next[fmt.Sprintf("g%d", g)])
-			}
-		})
-	}
-}
-
-// A deadly client makes no call any more when it is dead: its process is gone.
-type deadly struct {
-	sluice.Client
-
-	dead *atomic.Bool
-}
-
-var errDead = errors.New("the process is gone")
-
-func (d *deadly) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, o ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
-	if d.dead.Load() {
-		return nil, errDead
-	}
-	out, err := d.Client.ReceiveMessage(ctx, in, o...)
-	if d.dead.Load() {
-		return nil, errDead
-	}
-	return out, err
-}
-
-func (d *deadly) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, o ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
-	if d.dead.Load() {
-		return nil, errDead
-	}
-	return d.Client.DeleteMessageBatch(ctx, in, o...)
-}
-
-func (d *deadly) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, o ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	if d.dead.Load() {
-		return nil, errDead
-	}
-	return d.Client.ChangeMessageVisibilityBatch(ctx, in, o...)
 }
 
 func TestALostAnswerOfAFIFOReceiveIsRepeated(t *testing.T) {
