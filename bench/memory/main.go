@@ -2,6 +2,8 @@
 // bodies in a server process of its own, 50 handlers, and the default bounds.
 //
 //	go run ./bench/memory
+//
+// It tells whether the target of the project is met, and exits with 1 if not.
 package main
 
 import (
@@ -29,6 +31,7 @@ const (
 	variable = "SLUICE_MEMORY_SERVER" // set in the server's process
 	handlers = 50
 	takes    = 20 * time.Millisecond
+	target   = 512 << 20 // bytes that may be resident
 )
 
 func main() {
@@ -86,9 +89,19 @@ func measure(ctx context.Context, n int) error {
 	if err != nil {
 		return fmt.Errorf("consuming: %w", err)
 	}
-	took := time.Since(began)
+	took, most := time.Since(began), peak()
 	fmt.Printf("%d messages of 1 MiB in %v, %d deleted; resident at most: %d MiB (%d MiB before, after sending them)\n",
-		n, took.Round(time.Millisecond), consumer.Stats().Deleted, peak()>>20, before>>20)
+		n, took.Round(time.Millisecond), consumer.Stats().Deleted, most>>20, before>>20)
+	return judge(most)
+}
+
+// judge prints whether the target is met.
+func judge(most int64) error {
+	figure := fmt.Sprintf("RSS ≤ %d MiB: %d MiB", target>>20, most>>20)
+	if most > target {
+		return fmt.Errorf("not met  %s", figure)
+	}
+	fmt.Printf("met      %s\n", figure)
 	return nil
 }
 
