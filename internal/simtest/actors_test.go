@@ -87,7 +87,7 @@ func (w *world) process(i int) {
 	for {
 		select {
 		case <-l.ended:
-			l = w.restart(l, &lives, span(r, time.Second, 10*time.Second))
+			l = w.restart(&lives, span(r, time.Second, 10*time.Second))
 		case <-w.close:
 			w.hist.add(event{kind: stopAsked, inc: l.inc})
 			l.stop()
@@ -104,14 +104,14 @@ func (w *world) await(l *life, lives *sync.WaitGroup, r *rand.Rand, d time.Durat
 		_ = sleepUnless(l.ended, time.Until(until))
 		select {
 		case <-l.ended:
-			l = w.restart(l, lives, span(r, time.Second, 10*time.Second))
+			l = w.restart(lives, span(r, time.Second, 10*time.Second))
 		default:
 		}
 	}
 	return l
 }
 
-func (w *world) restart(_ *life, lives *sync.WaitGroup, after time.Duration) *life {
+func (w *world) restart(lives *sync.WaitGroup, after time.Duration) *life {
 	time.Sleep(after)
 	return w.start(lives)
 }
