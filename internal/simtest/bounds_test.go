@@ -97,7 +97,7 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 		if l.stopAt > 0 && e.at > l.stopAt || l.to > 0 && e.at > l.to {
 			return
 		}
-		if e.kind == answered && e.err != nil && lasting(e.err) {
+		if e.fatal() {
 			return // it ends
 		}
 		// Who cannot delete what is handled does not receive more of it.
@@ -150,13 +150,19 @@ func (l *lived) until(s *studied) time.Duration {
 // stopped tells whether a life's stop was asked for before it ended.
 func (l *lived) stopped() bool { return l.stopAt > 0 && (l.to == 0 || l.stopAt <= l.to) }
 
+// fatal tells whether an answer ends a run, since SQS refuses for good. A dead letter
+// that is refused does not: its message is given back.
+func (e event) fatal() bool {
+	return e.kind == answered && e.err != nil && e.op != opSend && lasting(e.err)
+}
+
 // runsGoOn checks that a run ends only when it is asked to, or when SQS refuses for good.
 func (s *studied) runsGoOn(inc int, l *lived) {
 	if l.crashed || l.to == 0 || l.stopped() || (l.err == nil && (s.mode == drains || s.mode == counted)) {
 		return // the last two are I14's
 	}
 	for _, e := range l.events {
-		if e.kind == answered && e.err != nil && lasting(e.err) {
+		if e.fatal() {
 			return
 		}
 		if slices.Contains(e.refused, "AccessDenied") {

@@ -66,4 +66,5 @@ var mutants = []mutant{
 	{"back-off without an upper bound", []edit{{paceGo, "bound := min(maxDelay.Seconds(), ", "bound := min(3600, "}}},
 	{"Drain that ends at the first empty answer", []edit{{consumer, "if r.drain && r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {", "if r.drain && r.empty {"}}},
 	{"more messages asked for than MaxMessages", []edit{{consumer, "most-r.received-r.asked", "most-r.received"}}},
+	{"delete although the dead letter was not taken", []edit{{settleGo, "\t\tcase err == nil:\n\t\t\ts.Buried(b.lease.Of)", "\t\tcase true:\n\t\t\ts.Buried(b.lease.Of)"}}},
 }

@@ -210,6 +210,7 @@ func onlySuccessIsDeleted(s *studied) {
 // in the dead-letter queue, or still in the queue. Only a queue that was deleted
 // takes its messages with it.
 func nothingIsLost(s *studied) {
+	s.deadLettersArrive()
 	left := map[string]bool{}
 	for _, m := range s.rest {
 		left[m.ID] = true
@@ -233,6 +234,31 @@ func nothingIsLost(s *studied) {
 		}
 		if sentAt >= 0 && !ended && !left[id] && sentAt > s.purgedAt {
 			s.breachf(s.end, id, "a message is lost")
+		}
+	}
+}
+
+// deadLettersArrive checks that a message that its handler sent to the dead-letter
+// queue is there before it is deleted. It may be there twice: a send whose answer is
+// lost is made again.
+func (s *studied) deadLettersArrive() {
+	type key struct {
+		inc     int
+		message string
+	}
+	there, said := map[string]bool{}, map[key]verdict{}
+	for _, e := range s.events {
+		switch {
+		case e.kind == laid:
+			there[e.message] = true
+		case e.kind == ended && !s.void[handling{e.call, e.message}]:
+			said[key{e.inc, e.message}] = e.verdict
+		case e.kind == called && e.op == opDelete:
+			for _, h := range e.handles {
+				if m := s.of[h]; said[key{e.inc, m}] == deadLetter && !there[m] {
+					s.breachf(e.at, m, "life %d deletes a message that has not come to the dead-letter queue", e.inc)
+				}
+			}
 		}
 	}
 }

@@ -170,23 +170,41 @@ func (w *world) meet(f fault, op string, variant uint64, how sqstest.Fault) {
 	d := w.dice.named("fault").of(uint64(f), variant).named(op)
 	how.Op = op
 	how.Match = func(c sqstest.Call) bool {
-		if c.Queue != w.queue() || !d.of(uint64(time.Since(w.hist.began))).under(odds) {
+		if c.Queue != w.aim(op) || !d.of(uint64(time.Since(w.hist.began))).under(odds) {
 			return false
 		}
-		w.hist.fire(f, event{op: op, handles: handlesOf(c.Input)})
+		w.strike(f, c)
 		return true
 	}
 	w.removes = append(w.removes, w.server.Inject(how))
+}
+
+// aim is the queue that a consumer's calls of an operation concern: it sends dead
+// letters only.
+func (w *world) aim(op string) string {
+	if op == opSend {
+		return w.graves()
+	}
+	return w.queue()
+}
+
+// strike writes down that a fault meets a call.
+func (w *world) strike(f fault, c sqstest.Call) {
+	e := event{op: c.Op, handles: handlesOf(c.Input)}
+	if in, letter := c.Input.(*sqs.SendMessageInput); letter {
+		e.message = w.idIn(*in.MessageBody)
+	}
+	w.hist.fire(f, e)
 }
 
 // windowed lets a fault meet every call in its windows.
 func (w *world) windowed(f fault, err error) {
 	for _, op := range consumerOps {
 		match := func(c sqstest.Call) bool {
-			if c.Queue != w.queue() || !w.in(f) {
+			if c.Queue != w.aim(op) || !w.in(f) {
 				return false
 			}
-			w.hist.fire(f, event{op: op, handles: handlesOf(c.Input)})
+			w.strike(f, c)
 			return true
 		}
 		w.removes = append(w.removes, w.server.Inject(sqstest.Fault{Op: op, Match: match, Err: err}))

@@ -24,6 +24,7 @@ const (
 type mood struct {
 	longest     time.Duration // of one message, when all is well
 	bad         float64       // share of handlings that go wrong
+	letters     float64       // of those that end in a dead letter besides
 	slow        float64       // of those that take longer than that, up to two and a half leases
 	hours       bool          // some take up to 13 h
 	poison      float64       // share of messages that never succeed; only with a dead-letter queue
@@ -43,6 +44,9 @@ func moodFor(r *rand.Rand, p *plan) mood {
 func (p *plan) temper(r *rand.Rand) {
 	if p.odds[badHandlers] > 0 {
 		p.mood.bad, p.mood.slow = p.odds[badHandlers], oneOf(r, 0, 0.02, 0.1)
+	}
+	if letters := die(p.seed).named("letters"); p.deadDrop && letters.under(0.5) {
+		p.mood.letters = oneOf(letters.rand(), 0.02, 0.1)
 	}
 	if p.options.ProcessingLimit > 0 { // what goes well is allowed to take its time
 		p.options.ProcessingLimit += 2 * p.mood.longest * time.Duration(p.options.BatchSize)
@@ -115,6 +119,10 @@ func (l *life) act(message string, n int) act {
 		l.hist.count(badHandlers)
 		a.what = 1 + deed(d.of(8).float()*float64(pausesOwnConsumer))
 		a.deaf = a.deaf || d.of(9).under(0.3)
+	}
+	if d.of(11).under(l.mood.letters) {
+		l.hist.count(badHandlers)
+		a.what = buries
 	}
 	return a
 }
@@ -201,12 +209,6 @@ func (l *life) formed() sluice.Handler {
 	default:
 		return l.handleBatch
 	}
-}
-
-func (l *life) idOf(number int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ids[number]
 }
 
 // begin writes down that a message is being handled and draws what happens.

@@ -19,6 +19,7 @@ const (
 	changed    kind = "lease changed" // in SQS
 	buried     kind = "dead-lettered" // moved by SQS to the dead-letter queue
 	arrived    kind = "arrived in the dead-letter queue"
+	laid       kind = "sent to the dead-letter queue"
 	called     kind = "call"   // a consumer sends a request
 	answered   kind = "answer" // and has its answer
 	struck     kind = "fault"  // a fault meets a call, or a lever is pulled

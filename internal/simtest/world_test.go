@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -381,8 +382,28 @@ func (w *world) note(id string, number int, in *sqs.SendMessageBatchInput) {
 	w.hist.add(e)
 }
 
+// idOf returns the id of the message with a number.
+func (w *world) idOf(number int) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ids[number]
+}
+
+// idIn returns the id of the message that has a body; "": the body cannot be decoded.
+func (w *world) idIn(body string) string {
+	var number int
+	if _, err := fmt.Sscanf(body, `{"Number":%d,`, &number); err != nil {
+		return ""
+	}
+	return w.idOf(number)
+}
+
 // observe writes down what happens in SQS.
 func (w *world) observe(e sqstest.Event) {
+	if e.Kind == sqstest.Sent && e.Queue == w.graves() {
+		w.hist.add(event{kind: laid, message: w.buriedAs(e.MessageID)})
+		return
+	}
 	kinds := map[sqstest.EventKind]kind{
 		sqstest.Delivered: delivered, sqstest.Deleted: deleted, sqstest.LeaseChanged: changed,
 		sqstest.DeadLettered: buried, sqstest.Arrived: arrived,
@@ -396,4 +417,11 @@ func (w *world) observe(e sqstest.Event) {
 		own.until = e.Until.Sub(w.hist.began)
 	}
 	w.hist.add(own)
+}
+
+// buriedAs returns the id of the message whose copy in the dead-letter queue has an id.
+func (w *world) buriedAs(id string) string {
+	graves := w.server.Messages(w.grave)
+	i := slices.IndexFunc(graves, func(m sqstest.Snapshot) bool { return m.ID == id })
+	return w.idIn(graves[i].Body)
 }
