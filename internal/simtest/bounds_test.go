@@ -266,10 +266,11 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 
 // batchesKeepTheirMeasure is I10: batches have their size, and in a calm world they
 // wait no longer than their wait time while a slot is free; only the failed are
-// tried again, and not at once.
+// tried again, and not at once. None begins without lease margin.
 func batchesKeepTheirMeasure(s *studied) {
 	for inc, l := range s.lives {
 		s.sizes(inc, l)
+		s.margins(inc, l)
 		s.windows10(inc, l)
 		s.onlyTheFailed(inc, l)
 		s.noHurry(inc, l)
@@ -281,6 +282,25 @@ func (s *studied) sizes(inc int, l *lived) {
 		if e.kind == batchBegan && (e.n > s.options.BatchSize || e.n == 0) {
 			s.breachf(e.at, "", "life %d is given a batch of %d, want 1 to %d", inc, e.n, s.options.BatchSize)
 		}
+	}
+}
+
+// margins checks that no message is handed over with too little of its lease left: a
+// tenth of the visibility timeout, or 30 s if that is less. Before half of the timeout
+// since its receive was sent has passed, not even the first renewal is due.
+func (s *studied) margins(inc int, l *lived) {
+	v, k := s.options.VisibilityTimeout, s.ledgerOf(l)
+	for _, e := range l.events {
+		if e.at > l.until(s) {
+			return
+		}
+		for _, h := range e.handles {
+			m := k.hand[s.of[h]]
+			if e.kind == batchBegan && m != nil && e.at >= m.sent+v/2 && m.until-e.at < min(v/10, 30*time.Second) {
+				s.breachf(e.at, s.of[h], "life %d hands a message over whose lease ends at %v", inc, m.until)
+			}
+		}
+		k.see(e)
 	}
 }
 

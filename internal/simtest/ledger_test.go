@@ -27,6 +27,7 @@ type ledger struct {
 type entered struct {
 	handle string        // the newest
 	count  int           // the receive count that it came with
+	sent   time.Duration // when the receive was sent that brought it
 	since  time.Duration // when it arrived
 	twice  int64         // receives since the first
 	until  time.Duration // end of the lease
@@ -90,11 +91,11 @@ func (k *ledger) receive(req, e event) {
 		if m := k.hand[r.message]; m != nil {
 			m.twice++
 			if r.count >= m.count { // else the answer was overtaken by that of a later receive
-				m.handle, m.count, m.since, m.until = r.handle, r.count, e.at, req.at+req.asked
+				m.handle, m.count, m.sent, m.since, m.until = r.handle, r.count, req.at, e.at, req.at+req.asked
 			}
 			continue
 		}
-		k.hand[r.message] = &entered{handle: r.handle, count: r.count, since: e.at, until: req.at + req.asked}
+		k.hand[r.message] = &entered{handle: r.handle, count: r.count, sent: req.at, since: e.at, until: req.at + req.asked}
 	}
 }
 
@@ -131,7 +132,7 @@ func (k *ledger) answer(req, e event) {
 		case m.handle != h && e.op == opChange && k.gives[e.call][i] && m.since >= req.at+e.timeouts[i]:
 			k.givenBack++ // and was received because of that
 			k.duplicates += m.twice - 1
-			*m = entered{handle: m.handle, count: m.count, since: m.since, until: m.until}
+			*m = entered{handle: m.handle, count: m.count, sent: m.sent, since: m.since, until: m.until}
 		case m.handle != h: // it was received once more: settled anew, with its newer receipt
 		case e.op == opDelete:
 			k.deleted++
