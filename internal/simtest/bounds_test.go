@@ -18,6 +18,7 @@ func everythingIsBounded(s *studied) {
 		s.failuresWait(inc, l)
 		s.receivesGoOn(inc, l)
 		s.runsGoOn(inc, l)
+		s.bytesFit(inc, l)
 	}
 	callsAreFew(s)
 }
@@ -171,6 +172,43 @@ func (s *studied) runsGoOn(inc int, l *lived) {
 	}
 	s.breachf(l.to, "", "life %d ends by itself: %v", inc, l.err)
 }
+
+// bytesFit checks that no receive goes out that would exceed the bound of bytes if its
+// messages were as large as the newest one. One message may be asked for whatever its
+// size when nothing is held and no other receive is out.
+func (s *studied) bytesFit(inc int, l *lived) {
+	most := s.options.BytesInFlight
+	if most == 0 {
+		return
+	}
+	k := s.ledgerOf(l)
+	newest, asked := 0, 0
+	for _, e := range l.events {
+		for _, r := range e.got {
+			if k.hand[r.message] == nil {
+				newest = s.sizeOf(r.message)
+			}
+		}
+		k.see(e)
+		if e.at > l.until(s) || k.unsure {
+			return
+		}
+		switch {
+		case e.op != opReceive:
+		case e.kind == called:
+			asked += e.n
+			if held := k.bytes(); held+asked*newest > most && (len(k.hand) > 0 || asked > 1) {
+				s.breachf(e.at, "", "life %d holds %d bytes and asks for %d messages like one of %d, want at most %d", inc, held, asked, newest, most)
+				return
+			}
+		case e.kind == answered:
+			asked -= k.asked[e.call].n
+		}
+	}
+}
+
+// sizeOf is the size of a message in bytes.
+func (w *world) sizeOf(id string) int { return w.sizes[w.numbers[id]] }
 
 // limitOfStop is how long after its ShutdownTimeout a run may take to end.
 const limitOfStop = 3 * time.Second

@@ -67,5 +67,6 @@ var mutants = []mutant{
 	{"Drain that ends at the first empty answer", []edit{{consumer, "if r.drain && r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {", "if r.drain && r.empty {"}}},
 	{"more messages asked for than MaxMessages", []edit{{consumer, "most-r.received-r.asked", "most-r.received"}}},
 	{"delete although the dead letter was not taken", []edit{{settleGo, "\t\tcase err == nil:\n\t\t\ts.Buried(b.lease.Of)", "\t\tcase true:\n\t\t\ts.Buried(b.lease.Of)"}}},
+	{"bytes in flight that are not counted", []edit{{consumer, "v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked", "v.Budget = maxInFlight"}}},
 	{"batch begun with hardly any lease left", []edit{{consumer, "r.keeper.Left(&h.lease, now) < r.margin()", "r.keeper.Left(&h.lease, now) <= 0"}}},
 }

@@ -159,6 +159,14 @@ func (k *ledger) conclude(message string) {
 	delete(k.hand, message)
 }
 
+// bytes are those of the messages in hand.
+func (k *ledger) bytes() (n int) {
+	for m := range k.hand {
+		n += k.sizeOf(m)
+	}
+	return n
+}
+
 // audit sees a whole life and returns its ledger.
 func (s *studied) audit(l *lived) *ledger {
 	k := s.ledgerOf(l)

@@ -44,6 +44,7 @@ type plan struct {
 	mood      mood
 	redrive   int // maxReceiveCount; 0: no dead-letter queue
 	deadDrop  bool
+	bulk      int           // bytes of the largest body where bytes in flight are bounded; 0: they are not
 	latency   time.Duration // of the network, at most, while it is healthy
 
 	odds    [numFaults]float64 // that a fault meets a call
@@ -85,6 +86,7 @@ func planFor(seed uint64) *plan {
 		p.temper(r)
 	}
 	p.runs()
+	p.load()
 	p.live(r)
 	return p
 }
@@ -115,6 +117,17 @@ func (p *plan) runs() {
 	case x < 0.28:
 		p.mode, p.options.MaxDuration = timed, span(r, 5*time.Second, 2*time.Minute)
 	}
+}
+
+// load draws the bound of bytes in flight, which some worlds have, and bodies that are
+// large enough to meet it.
+func (p *plan) load() {
+	r := die(p.seed).named("bytes").rand()
+	if p.mood.hours || p.mood.large > 0 || r.Float64() >= 0.1 {
+		return
+	}
+	p.options.BytesInFlight = 1<<20 + r.IntN(2<<20)
+	p.bulk = 10_000 + r.IntN(70_000)
 }
 
 func optionsFor(r *rand.Rand, p *plan) sluice.Options {
@@ -184,6 +197,7 @@ type world struct {
 	numbers map[string]int
 	ids     []string // by number
 	bad     map[int]bool
+	sizes   map[int]int    // in bytes, by number
 	runs    map[string]int // handler runs by message
 	calls   map[string]int // handler calls by their first message
 	stats   []lifeStats
@@ -209,7 +223,7 @@ func newWorld(t *testing.T, p *plan, at level) *world {
 		server: sqstest.New(sqstest.Seed(p.seed)),
 		hist:   &history{began: time.Now()},
 		heal:   make(chan struct{}), close: make(chan struct{}),
-		numbers: map[string]int{}, bad: map[int]bool{}, runs: map[string]int{}, calls: map[string]int{},
+		numbers: map[string]int{}, bad: map[int]bool{}, sizes: map[int]int{}, runs: map[string]int{}, calls: map[string]int{},
 	}
 	w.server.Observe(w.observe)
 	w.grave = w.server.MustCreateQueue(p.graves(), nil)
@@ -329,6 +343,7 @@ func (w *world) entry(r *rand.Rand, number int) types.SendMessageBatchRequestEnt
 	if r.Float64() < 0.1 {
 		e.MessageAttributes = map[string]types.MessageAttributeValue{"Key": {DataType: new("String"), StringValue: new(canary)}}
 	}
+	w.sizes[number] = bytesOf(&e)
 	return e
 }
 
@@ -346,7 +361,10 @@ func (w *world) body(r *rand.Rand, number int) string {
 	}
 	if !w.calm && r.Float64() < w.mood.large {
 		w.hist.count(bodies)
-		text += string(make1MiB(900_000))
+		text += string(filler(900_000))
+	}
+	if w.bulk > 0 {
+		text += string(filler(int(w.dice.named("bulk").of(uint64(number)).float() * float64(w.bulk))))
 	}
 	if !w.calm && r.Float64() < w.mood.undecodable {
 		w.hist.count(bodies)
@@ -356,7 +374,8 @@ func (w *world) body(r *rand.Rand, number int) string {
 	return fmt.Sprintf(`{"Number":%d,"Text":"%s"}`, number, text)
 }
 
-func make1MiB(n int) []byte {
+// filler is n bytes of a body.
+func filler(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
 		b[i] = 'x'
@@ -380,6 +399,15 @@ func (w *world) note(id string, number int, in *sqs.SendMessageBatchInput) {
 	w.ids[number] = id
 	w.mu.Unlock()
 	w.hist.add(e)
+}
+
+// bytesOf is the size of a message, of its body and its attributes.
+func bytesOf(e *types.SendMessageBatchRequestEntry) int {
+	n := len(*e.MessageBody)
+	for name, a := range e.MessageAttributes {
+		n += len(name) + len(*a.DataType) + len(*a.StringValue)
+	}
+	return n
 }
 
 // idOf returns the id of the message with a number.
