@@ -52,6 +52,7 @@ const (
 	sectionLeases  = "leases"
 	sectionFaults  = "faults"
 	sectionProfile = "profile"
+	sectionLocks   = "locks"
 )
 
 // A Job is one run of one consumer.
@@ -103,7 +104,8 @@ func (p Pace) plan(goPeers, all []string) [][]Job {
 		}
 	}
 	plan = append(plan, p.quiet(without(all, "article")), []Job{p.leases()})
-	return append(plan, p.profiles(goPeers)...)
+	plan = append(plan, p.profiles(goPeers)...)
+	return append(plan, p.locks()...)
 }
 
 // busy is one round of the main table and of sluice's batches. Peers take turns at being first.
@@ -204,6 +206,19 @@ func (p Pace) profiles(names []string) [][]Job {
 		job := p.steady(sectionProfile, cells()[0], peer, 0, 0)
 		job.Spec.Window = 4 * p.Window // a profile needs samples
 		job.Spec.Profile = peer + ".pprof"
+		plan = append(plan, []Job{job})
+	}
+	return plan
+}
+
+// locks are runs with most handlers at once, in which it is kept who waits for which mutex.
+func (p Pace) locks() [][]Job {
+	peers := []string{"sluice", "expert"}
+	plan := make([][]Job, 0, len(peers))
+	for _, peer := range peers {
+		job := p.steady(sectionLocks, cells()[2], peer, 0, 0)
+		job.Spec.Window = 4 * p.Window
+		job.Spec.Locks = peer + ".locks.pprof"
 		plan = append(plan, []Job{job})
 	}
 	return plan

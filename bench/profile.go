@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/pprof/profile"
@@ -35,18 +36,42 @@ const (
 	scheduling = "scheduler and timers"
 )
 
-// shares writes where the processor time of each profiled peer went.
+// A split is a figure of the profiled peers, and the kinds of work that have a share in it.
+type split struct {
+	heading, text string
+
+	section string
+	cell    Cell
+	ending  string                // of the profiles' files, after the peer
+	whole   func(*Record) float64 // microseconds for each message
+}
+
+// shares writes where the time of each profiled peer went: the processor's, and what was spent waiting.
 func (p *page) shares(folder string, all Results) error {
-	peers := all.peers(sectionProfile)
+	err := p.split(folder, all, split{
+		heading: "Where the processor time goes", text: "Shares of a CPU profile, %s, and microseconds of the same run for each message.",
+		section: sectionProfile, cell: cells()[0], ending: ".pprof", whole: (*Record).cpu,
+	})
+	if err != nil {
+		return err
+	}
+	return p.split(folder, all, split{
+		heading: "Waiting for mutexes", text: "Who held what goroutines waited for, %s: shares of a profile of mutexes, and microseconds of waiting for each message, of all goroutines together.",
+		section: sectionLocks, cell: cells()[2], ending: ".locks.pprof", whole: (*Record).waiting,
+	})
+}
+
+func (p *page) split(folder string, all Results, s split) error {
+	peers := all.peers(s.section)
 	if len(peers) == 0 {
 		return nil
 	}
-	p.linef("## Where the processor time goes\n")
-	p.linef("Shares of a CPU profile, %s, and microseconds of the same run for each message.\n", cells()[0].title())
+	p.linef("## %s\n", s.heading)
+	p.linef(s.text+"\n", s.cell.title())
 	heads := []string{""}
 	columns := make([]map[string]float64, 0, len(peers))
 	for _, peer := range peers {
-		share, err := readShares(filepath.Join(folder, peer+".pprof"))
+		share, err := readShares(filepath.Join(folder, peer+s.ending))
 		if errors.Is(err, os.ErrNotExist) {
 			p.linef("The profile of %s is not there any more.\n", peer)
 			continue
@@ -55,11 +80,11 @@ func (p *page) shares(folder string, all Results) error {
 			return err
 		}
 		heads = append(heads, title(peer))
-		cpu := all.of(sectionProfile, cells()[0].String(), peer, (*Record).cpu).median()
+		whole := all.of(s.section, s.cell.String(), peer, s.whole).median()
 		share["all"] = 1
 		column := map[string]float64{}
-		for name, s := range share {
-			column[name] = s * cpu
+		for name, part := range share {
+			column[name] = part * whole
 		}
 		columns = append(columns, column)
 	}
@@ -69,17 +94,23 @@ func (p *page) shares(folder string, all Results) error {
 		names = append(names, k.name)
 	}
 	for _, name := range append(names, "all") {
+		if !slices.ContainsFunc(columns, func(column map[string]float64) bool { return column[name] >= 0.05 }) {
+			continue // nobody has any, in tenths
+		}
 		row := []string{name}
 		for _, column := range columns {
 			row = append(row, fmt.Sprintf("%.0f %% · %.1f µs", 100*column[name]/column["all"], column[name]))
 		}
 		rows = append(rows, row)
 	}
-	allocs := []string{"allocations"}
-	for _, peer := range peers {
-		allocs = append(allocs, fmt.Sprintf("%.1f", all.of(sectionProfile, cells()[0].String(), peer, (*Record).allocs).median()))
+	if s.section == sectionProfile {
+		allocs := []string{"allocations"}
+		for _, peer := range peers {
+			allocs = append(allocs, fmt.Sprintf("%.1f", all.of(s.section, s.cell.String(), peer, (*Record).allocs).median()))
+		}
+		rows = append(rows, allocs)
 	}
-	p.table(heads, append(rows, allocs))
+	p.table(heads, rows)
 	return nil
 }
 

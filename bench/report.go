@@ -37,6 +37,17 @@ func (all Results) of(section, cell, peer string, figure func(*Record) float64) 
 	return s
 }
 
+// blocked is the time that a peer's goroutines waited for mutexes, once for each round in which that could be told.
+func (all Results) blocked(section, cell, peer string) sample {
+	var s sample
+	for _, r := range all[[3]string{section, cell, peer}] {
+		if r.Result.Blocked != nil {
+			s = append(s, r.blocked())
+		}
+	}
+	return s
+}
+
 // peers are those that a section has, in the order of the tables.
 func (all Results) peers(section string) []string {
 	order := []string{"article", "expert", "expert-attributes", "expert-inner", "go-cloud", nodePeer, "sluice", "sluice, linger 200 ms", "batches of 10", "batches of 100", "batches of 1000"}
@@ -177,10 +188,10 @@ func thousands(v float64) string {
 // details writes what else was counted in the runs of the main table.
 func (p *page) details(all Results) {
 	p.linef("## Details\n")
-	p.linef("Held: from receive to delete, as the server sees it. Again: deliveries beyond a message's first. Peaks are of the window, connections of the whole run.\n")
+	p.linef("Held: from receive to delete, as the server sees it. Again: deliveries beyond a message's first. Peaks are of the window, connections of the whole run. For mutexes: how long goroutines waited for them, of all together, as a share of the window.\n")
 	heads := []string{
 		"", "receives/msg", "deletes/msg", "other/msg", "allocs/msg", "B/msg", "RSS MB", "peak in flight", "peak receives", "peak deletes",
-		"held p50 ms", "held p99 ms", "again", "connections",
+		"held p50 ms", "held p99 ms", "again", "connections", "for mutexes",
 	}
 	for _, c := range cells() {
 		p.linef("### %s\n", c.title())
@@ -222,7 +233,10 @@ func (all Results) detail(section, cell, peer string) []string {
 	add("%.1f", func(r *Record) float64 { return milliseconds(r.Result.After.HeldP99) })
 	add("%.0f", (*Record).again)
 	add("%.0f", func(r *Record) float64 { return float64(r.Result.After.Connections) })
-	return row
+	if s := all.blocked(section, cell, peer); len(s) > 0 {
+		return append(row, fmt.Sprintf("%.2f %%", s.median()))
+	}
+	return append(row, "–")
 }
 
 // toStart is the time from send to handler start.

@@ -46,8 +46,10 @@ func (l *lab) run(ctx context.Context, job Job) (*Record, error) {
 	path := fmt.Sprintf("/runs/%d", run.ID)
 	defer func() { _ = l.call(context.WithoutCancel(ctx), http.MethodDelete, path, nil, nil) }()
 	job.Spec.Endpoint, job.Spec.QueueURL, job.Spec.Mark = run.Endpoint, run.QueueURL, l.control+path+"/mark"
-	if job.Spec.Profile != "" {
-		job.Spec.Profile = filepath.Join(l.folder, job.Spec.Profile)
+	for _, file := range []*string{&job.Spec.Profile, &job.Spec.Locks} {
+		if *file != "" {
+			*file = filepath.Join(l.folder, *file)
+		}
 	}
 	result, err := l.child(ctx, &job.Spec)
 	if err != nil {

@@ -87,6 +87,18 @@ func (r *Record) bytes() float64 { return r.per(float64(r.Result.Bytes)) }
 
 func (r *Record) again() float64 { return float64(r.Result.After.Again - r.Result.Before.Again) }
 
+// blocked is the time that goroutines waited for mutexes, of all together, in percent of the window: 100 is one
+// goroutine that always waits.
+func (r *Record) blocked() float64 { return 100 * *r.Result.Blocked / r.window().Seconds() }
+
+// waiting is that time in microseconds for each message; 0 where it cannot be told.
+func (r *Record) waiting() float64 {
+	if r.Result.Blocked == nil {
+		return 0
+	}
+	return r.per(1e6 * *r.Result.Blocked)
+}
+
 // rss is the peak in MB.
 func (r *Record) rss() float64 { return float64(r.Result.PeakRSS) / 1e6 }
 

@@ -53,7 +53,7 @@ func (p *page) targets(verdicts []Verdict) {
 
 // targets are what the project has set itself.
 func targets(all Results) []Verdict {
-	return slices.Concat(all.busyTargets(sectionCells), all.busyTargets(sectionBatches), all.costTargets(), all.faultTargets(), all.quietTargets(), all.leaseTargets())
+	return slices.Concat(all.busyTargets(sectionCells), all.busyTargets(sectionBatches), all.costTargets(sectionCells), all.costTargets(sectionBatches), all.lockTargets(), all.faultTargets(), all.quietTargets(), all.leaseTargets())
 }
 
 // leaseTargets is what it may cost to hold messages.
@@ -127,10 +127,7 @@ func (r *Record) bound() float64 {
 
 // busyTargets are those of the main table.
 func (all Results) busyTargets(section string) []Verdict {
-	suffix := ""
-	if section == sectionBatches {
-		suffix = " (batches)"
-	}
+	suffix := suffixOf(section)
 	t := busyChecks{
 		model:  check{target: "≥ 0.95 × the model's bound" + suffix},
 		best:   check{target: "not below any peer" + suffix},
@@ -139,10 +136,8 @@ func (all Results) busyTargets(section string) []Verdict {
 		dials:  check{target: "≤ receivers + senders + 2 connections" + suffix},
 	}
 	for _, c := range cells() {
-		for _, peer := range all.peers(section) {
-			if section == sectionBatches || peer == "sluice" {
-				t.look(all, section, c, peer)
-			}
+		for _, peer := range all.ours(section) {
+			t.look(all, section, c, peer)
 		}
 	}
 	return []Verdict{t.model.verdict(), t.best.verdict(), t.calls.verdict(), t.flight.verdict(), t.dials.verdict()}
@@ -153,10 +148,7 @@ type busyChecks struct{ model, best, calls, flight, dials check }
 
 // look looks at one field of the main table.
 func (t *busyChecks) look(all Results, section string, c Cell, peer string) {
-	cell, where := c.String(), c.title()+":"
-	if section == sectionBatches {
-		where = c.title() + ", " + peer + ":"
-	}
+	cell, where := c.String(), whereOf(c, section, peer)
 	of := func(figure func(*Record) float64) sample { return all.of(section, cell, peer, figure) }
 	t.model.atLeast(where, of(func(r *Record) float64 { return r.rate() / r.bound() }), 0.95, "%.2f")
 	for _, other := range all.peers(sectionCells) {
@@ -196,17 +188,57 @@ func (all Results) against(section, cell, peer, other string, figure func(*Recor
 }
 
 // costTargets are those of processor time and memory.
-func (all Results) costTargets() []Verdict {
-	cpu := check{target: "CPU/msg ≤ 1.05 × the expert's loop"}
-	allocs := check{target: "allocs/msg ≤ 1.05 × the expert's loop"}
-	rss := check{target: "RSS ≤ 25 MB"}
+func (all Results) costTargets(section string) []Verdict {
+	suffix := suffixOf(section)
+	cpu := check{target: "CPU/msg ≤ 1.05 × the expert's loop" + suffix}
+	allocs := check{target: "allocs/msg ≤ 1.05 × the expert's loop" + suffix}
+	rss := check{target: "RSS ≤ 25 MB" + suffix}
 	for _, c := range cells() {
-		cell, where := c.String(), c.title()+":"
-		cpu.atMost(where, all.against(sectionCells, cell, "sluice", "expert", (*Record).cpu), 1.05, "%.2f")
-		allocs.atMost(where, all.against(sectionCells, cell, "sluice", "expert", (*Record).allocs), 1.05, "%.2f")
-		rss.atMost(where, all.of(sectionCells, cell, "sluice", (*Record).rss), 25, "%.1f")
+		for _, peer := range all.ours(section) {
+			cell, where := c.String(), whereOf(c, section, peer)
+			cpu.atMost(where, all.against(section, cell, peer, "expert", (*Record).cpu), 1.05, "%.2f")
+			allocs.atMost(where, all.against(section, cell, peer, "expert", (*Record).allocs), 1.05, "%.2f")
+			rss.atMost(where, all.of(section, cell, peer, (*Record).rss), 25, "%.1f")
+		}
 	}
 	return []Verdict{cpu.verdict(), allocs.verdict(), rss.verdict()}
+}
+
+// lockTargets is how long goroutines may wait for mutexes, all of the process: those of the client and the runtime too.
+func (all Results) lockTargets() []Verdict {
+	locks := check{target: "waiting for mutexes at C 256: < 1 % of a core"}
+	for _, c := range cells() {
+		if c.C != 256 {
+			continue
+		}
+		for _, section := range []string{sectionCells, sectionBatches} {
+			for _, peer := range all.ours(section) {
+				locks.atMost(whereOf(c, section, peer), all.blocked(section, c.String(), peer), 1, "%.2f %%")
+			}
+		}
+	}
+	return []Verdict{locks.verdict()}
+}
+
+// ours are sluice's runs of a section of the main table.
+func (all Results) ours(section string) []string {
+	return slices.DeleteFunc(all.peers(section), func(peer string) bool { return section == sectionCells && peer != "sluice" })
+}
+
+// suffixOf tells targets of batches from those of messages one at a time.
+func suffixOf(section string) string {
+	if section == sectionBatches {
+		return " (batches)"
+	}
+	return ""
+}
+
+// whereOf names a field of the main table.
+func whereOf(c Cell, section, peer string) string {
+	if section == sectionBatches {
+		return c.title() + ", " + peer + ":"
+	}
+	return c.title() + ":"
 }
 
 // noFault is the cell of the runs that faults are compared with.

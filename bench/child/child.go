@@ -42,6 +42,7 @@ type Spec struct {
 	Warm     time.Duration `json:"warm"`     // before the window
 	Window   time.Duration `json:"window"`   // that is measured
 	Profile  string        `json:"profile"`  // file for a CPU profile of the window; empty: none
+	Locks    string        `json:"locks"`    // file for a profile of the mutexes waited for in the window; empty: none
 }
 
 // A Result is what a consumer's process has measured, and the server's counts at both ends of the window.
@@ -53,6 +54,7 @@ type Result struct {
 	Allocs   uint64        `json:"allocs"`   // objects allocated in the window; 0: cannot be told
 	Bytes    uint64        `json:"bytes"`    // allocated in the window
 	PeakRSS  int           `json:"peakRss"`  // bytes, since the process began
+	Blocked  *float64      `json:"blocked"`  // seconds that goroutines waited for mutexes in the window, of all together; nil: cannot be told
 	Latency  time.Duration `json:"latency"`  // of a call as the client saw it before the run, median
 	Handling time.Duration `json:"handling"` // of a handler call as it was, mean
 	ToStart  []int64       `json:"toStart"`  // nanoseconds from send to handler start, of stamped messages
@@ -105,6 +107,9 @@ func observe(spec *Spec, w *Work, ended <-chan error) (*Result, error) {
 		return nil, err
 	}
 	w.begin()
+	if spec.Locks != "" {
+		runtime.SetMutexProfileFraction(1)
+	}
 	if err := wait(spec.Window, ended); err != nil {
 		return nil, err
 	}
@@ -113,10 +118,13 @@ func observe(spec *Spec, w *Work, ended <-chan error) (*Result, error) {
 		return nil, err
 	}
 	stop()
+	if err := writeLocks(spec.Locks); err != nil {
+		return nil, err
+	}
 	res := &Result{
 		Before: before.server, After: after.server,
 		CPU: after.cpu - before.cpu, Allocs: after.allocs - before.allocs, Bytes: after.bytes - before.bytes,
-		PeakRSS: peakRSS(),
+		PeakRSS: peakRSS(), Blocked: new(after.blocked - before.blocked),
 	}
 	w.report(res)
 	return res, nil
@@ -150,11 +158,25 @@ func keepProfile(file string) (stop func(), err error) {
 	}, nil
 }
 
+// writeLocks writes the profile of the mutexes that were waited for.
+func writeLocks(file string) error {
+	if file == "" {
+		return nil
+	}
+	runtime.SetMutexProfileFraction(0)
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("mutex").WriteTo(f, 0), f.Close())
+}
+
 // A moment is the state of both processes at one end of the window.
 type moment struct {
 	server        server.Snapshot
 	cpu           time.Duration
 	allocs, bytes uint64
+	blocked       float64 // seconds
 }
 
 func take(mark string) (moment, error) {
@@ -175,10 +197,11 @@ func take(mark string) (moment, error) {
 		return m, fmt.Errorf("marking: %w", err)
 	}
 	m.cpu = server.CPU()
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/gc/heap/tiny/allocs:objects"}, {Name: "/gc/heap/allocs:bytes"}}
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/gc/heap/tiny/allocs:objects"}, {Name: "/gc/heap/allocs:bytes"}, {Name: "/sync/mutex/wait/total:seconds"}}
 	metrics.Read(sample)
 	m.allocs = sample[0].Value.Uint64() + sample[1].Value.Uint64()
 	m.bytes = sample[2].Value.Uint64()
+	m.blocked = sample[3].Value.Float64()
 	return m, nil
 }
 
