@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -45,6 +48,68 @@ func BenchmarkBatch(b *testing.B) {
 			queue, url := filled(b)
 			benchmarkConsumer(b, queue, url, sluice.Options{BatchSize: size, Concurrency: 4})
 		})
+	}
+}
+
+// BenchmarkBesideHeld handles messages one at a time while so many others are held, in handlers that
+// do not end. Ten times as many may cost what one more step of a logarithm does: that is what leases,
+// deletes, and groups waiting for their turn are kept by. No lease is renewed meanwhile.
+func BenchmarkBesideHeld(b *testing.B) {
+	for _, kind := range []string{"orders", "orders.fifo"} {
+		for _, held := range []int{1_000, 10_000, 100_000} {
+			b.Run(fmt.Sprintf("queue=%s/held=%d", kind, held), func(b *testing.B) { benchmarkBeside(b, kind, held) })
+		}
+	}
+}
+
+func benchmarkBeside(b *testing.B, kind string, held int) {
+	b.Helper()
+	const room, long = 1 << 30, 11 * time.Hour // bytes; a lease
+	queue := sqstest.New()
+	url := queue.MustCreateQueue(kind, nil)
+	fill(b, queue, url, "hold", held)
+	c, err := sluice.New(queue, url, sluice.Options{Concurrency: held + 16, BytesInFlight: room, VisibilityTimeout: long, MaxMessages: held + b.N})
+	require.NoError(b, err)
+	var wg sync.WaitGroup
+	release, done, handled := make(chan struct{}), make(chan struct{}), int64(0)
+	wg.Go(func() {
+		require.NoError(b, c.Run(b.Context(), func(_ context.Context, batch []*sluice.Message) error {
+			if batch[0].Body == "hold" {
+				<-release
+			} else if atomic.AddInt64(&handled, 1) == int64(b.N) {
+				close(done)
+			}
+			return nil
+		}))
+	})
+	for c.Stats().Handlers < held {
+		time.Sleep(time.Millisecond)
+	}
+	c.Pause()
+	fill(b, queue, url, "pass", b.N)
+	b.ReportAllocs()
+	b.ResetTimer()
+	c.Resume()
+	<-done
+	b.StopTimer()
+	close(release)
+	wg.Wait()
+}
+
+// fill sends n messages, each to a group of its own where there are groups.
+func fill(b *testing.B, queue *sqstest.Server, url, body string, n int) {
+	b.Helper()
+	for first := 0; first < n; first += 10 {
+		entries := make([]types.SendMessageBatchRequestEntry, min(n-first, 10))
+		for i := range entries {
+			entries[i] = types.SendMessageBatchRequestEntry{Id: new(strconv.Itoa(i)), MessageBody: &body}
+			if strings.HasSuffix(url, ".fifo") {
+				own := body + strconv.Itoa(first+i)
+				entries[i].MessageGroupId, entries[i].MessageDeduplicationId = &own, &own
+			}
+		}
+		_, err := queue.SendMessageBatch(b.Context(), &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: entries})
+		require.NoError(b, err)
 	}
 }
 
@@ -86,15 +151,7 @@ func filled(b *testing.B) (*sqstest.Server, string) {
 	b.Helper()
 	queue := sqstest.New()
 	url := queue.MustCreateQueue("orders", nil)
-	body := strings.Repeat("x", bodySize)
-	for n := b.N; n > 0; n -= 10 {
-		entries := make([]types.SendMessageBatchRequestEntry, min(n, 10))
-		for i := range entries {
-			entries[i] = types.SendMessageBatchRequestEntry{Id: new(strconv.Itoa(i)), MessageBody: &body}
-		}
-		_, err := queue.SendMessageBatch(b.Context(), &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: entries})
-		require.NoError(b, err)
-	}
+	fill(b, queue, url, strings.Repeat("x", bodySize), b.N)
 	return queue, url
 }
 
