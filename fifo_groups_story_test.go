@@ -248,7 +248,7 @@ func TestAMillionGroupsThatAreDoneLeaveNothingBehind(t *testing.T) {
 		base := pass(first)
 		after := pass(groups)
 		require.NoError(w, stop())
-		require.EqualValues(w, first+groups, c.Stats().Deleted)
+		require.Equal(w, first+groups, c.Stats().Deleted)
 		t.Logf("heap %d kB, %d kB after %d groups", base>>10, after>>10, groups)
 		require.Less(w, after, base+256<<10, "a quarter of a byte a group, or eight of the fewer: not even its name")
 	})
