@@ -129,8 +129,11 @@ func (b *Batcher[T]) Add(linger time.Duration, entries ...T) bool {
 	for _, e := range entries {
 		b.queue.push(item[T]{entry: e, end: end})
 	}
-	if linger <= 0 || b.state >= closing {
+	switch {
+	case linger <= 0 || b.state >= closing:
 		b.due = b.queue.len()
+	case b.queue.len() < maxEntries && b.armed <= end:
+		return true // a call is not full, and the timer sees to it in time
 	}
 	b.dispatch(now)
 	return true
