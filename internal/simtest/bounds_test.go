@@ -93,7 +93,7 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 	const answers, backOff = 5 * time.Second, 30 * time.Second // how long one may travel, and a back-off may take
 	longest := s.options.PollTime + answers + backOff + maxHold
 	last, calls, on, received := l.from, 0, false, 0
-	undeleted := map[string]bool{}
+	undeleted, k := map[string]bool{}, s.ledgerOf(l)
 	for _, e := range append(l.events, event{kind: batchEnded, at: l.until(s)}) {
 		if l.stopAt > 0 && e.at > l.stopAt || l.to > 0 && e.at > l.to {
 			return
@@ -101,6 +101,10 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 		if e.fatal() {
 			return // it ends
 		}
+		if k.stuffed() {
+			last = e.at
+		}
+		k.see(e)
 		// Who cannot delete what is handled does not receive more of it.
 		idle := calls < s.options.Concurrency && !on && len(undeleted) <= 10*s.options.Receivers &&
 			(s.mode != counted || received < s.options.MaxMessages)

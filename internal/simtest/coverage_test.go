@@ -77,6 +77,8 @@ func (c *coverage) add(w *world) {
 	c.calls += calls
 	if w.calm {
 		c.calm++
+	}
+	if w.calm && w.bulk == 0 { // else receives have to ask for less
 		c.calmMessages += messages
 		c.spend(useful)
 	}

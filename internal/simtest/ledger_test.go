@@ -167,6 +167,9 @@ func (k *ledger) bytes() (n int) {
 	return n
 }
 
+// stuffed tells whether what is held may leave no room for more.
+func (k *ledger) stuffed() bool { return k.options.BytesInFlight > 0 && len(k.hand) > 0 }
+
 // audit sees a whole life and returns its ledger.
 func (s *studied) audit(l *lived) *ledger {
 	k := s.ledgerOf(l)

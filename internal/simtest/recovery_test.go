@@ -30,7 +30,12 @@ func (s *studied) recovers(inc int, l *lived) {
 		return
 	}
 	due, out, calls, on := s.calmAt+recovery, map[int]bool{}, 0, false
+	k := s.ledgerOf(l)
 	for _, e := range append(l.events, event{kind: calmed, at: min(l.until(s), s.end)}) {
+		if k.stuffed() {
+			due = max(due, e.at+recovery)
+		}
+		k.see(e)
 		switch {
 		case l.stopAt > 0 && e.at >= l.stopAt, l.to > 0 && e.at > l.to:
 			return
