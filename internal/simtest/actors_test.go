@@ -177,9 +177,7 @@ func (l *life) run(ctx context.Context) {
 	if l.wire.dead.Load() {
 		return
 	}
-	if l.err != nil {
-		l.hist.log(l.err.Error())
-	}
+	l.hist.logError(l.err)
 	l.hist.add(event{kind: runEnded, inc: l.inc, err: l.err})
 	stats := l.consumer.Stats()
 	l.world.mu.Lock()
@@ -244,7 +242,8 @@ func (l *life) jitter() func() float64 {
 	}
 }
 
-// hooks count what they are told; where hooks are bad they do worse.
+// hooks count what they are told, and keep the errors; where hooks are bad they do
+// worse. The handlers of the simulation put nothing secret into theirs.
 func (l *life) hooks() sluice.Hooks {
 	if l.odds[badHooks] > 0 {
 		return sluice.Hooks{Call: func(sluice.CallEvent) { l.hook() }, Batch: func(sluice.BatchEvent) { l.hook() }}
@@ -257,12 +256,18 @@ func (l *life) hooks() sluice.Hooks {
 			if e.Err != nil {
 				t.errors[e.Op]++
 			}
+			l.hist.logError(e.Err)
 		},
 		Batch: func(e sluice.BatchEvent) {
 			t.batches[e.Why]++
 			t.failed += int64(e.Failed)
+			l.hist.logError(e.Err)
 		},
-		LeaseLost: func(sluice.LeaseEvent) { t.lostLease++ },
+		LeaseLost: func(e sluice.LeaseEvent) {
+			t.lostLease++
+			l.hist.logError(e.Err)
+		},
+		Health: func(h sluice.Health) { l.hist.logError(h.Err) },
 	}
 }
 

@@ -69,4 +69,5 @@ var mutants = []mutant{
 	{"delete although the dead letter was not taken", []edit{{settleGo, "\t\tcase err == nil:\n\t\t\ts.Buried(b.lease.Of)", "\t\tcase true:\n\t\t\ts.Buried(b.lease.Of)"}}},
 	{"bytes in flight that are not counted", []edit{{consumer, "v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked", "v.Budget = maxInFlight"}}},
 	{"batch begun with hardly any lease left", []edit{{consumer, "r.keeper.Left(&h.lease, now) < r.margin()", "r.keeper.Left(&h.lease, now) <= 0"}}},
+	{"body in the cause of a lost lease", []edit{{consumer, "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.ID, cause))", "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.Body, cause))"}}},
 }

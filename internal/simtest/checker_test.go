@@ -375,7 +375,7 @@ func calmWorldsReceiveOnce(s *studied) {
 
 // secretsStaySecret is I13: no body, handle or credential is in any log line or error.
 func secretsStaySecret(s *studied) {
-	for _, line := range s.hist.logs {
+	for line := range s.hist.said {
 		s.leaks(line)
 	}
 }

@@ -164,6 +164,7 @@ func (l *life) handler() sluice.Handler {
 		l.write(e)
 		stop := context.AfterFunc(ctx, func() {
 			l.write(event{kind: cancelled, inc: l.inc, call: e.call, err: context.Cause(ctx)})
+			l.hist.logError(context.Cause(ctx))
 		})
 		defer func() {
 			stop()

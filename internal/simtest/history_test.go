@@ -93,7 +93,7 @@ type history struct {
 	events []event
 	calls  int
 	fired  [numFaults]int
-	logs   []string // lines that consumers logged, and errors they returned
+	said   map[string]bool // lines that consumers logged, and texts of errors that came from them
 }
 
 // mostEvents is far beyond what any world needs: a loop that does not wait runs
@@ -130,10 +130,18 @@ func (h *history) count(f fault) {
 	h.fired[f]++
 }
 
+// log keeps a line for the checker.
 func (h *history) log(line string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.logs = append(h.logs, line)
+	h.said[line] = true
+}
+
+// logError keeps the text of an error that the library has made or passed on.
+func (h *history) logError(err error) {
+	if err != nil {
+		h.log(err.Error())
+	}
 }
 
 // trace returns the history as text that two runs of a seed have in common. What

@@ -8,12 +8,12 @@ import (
 // leaks notes a line that tells what nobody should read.
 func (s *studied) leaks(line string) {
 	if strings.Contains(line, canary) {
-		s.breachf(s.end, "", "a body or a credential is in a log line: %.200s", line)
+		s.breachf(s.end, "", "a body or a credential is in a log line or an error: %.200s", line)
 		return
 	}
 	for handle := range s.of {
 		if strings.Contains(line, handle) {
-			s.breachf(s.end, "", "a receipt handle is in a log line: %.200s", line)
+			s.breachf(s.end, "", "a receipt handle is in a log line or an error: %.200s", line)
 			return
 		}
 	}
@@ -51,9 +51,9 @@ func timeline(events []event) string {
 // String tells what a seed decided.
 func (p *plan) String() string {
 	o := p.options
-	text := fmt.Sprintf("calm %t, fifo %t, %d processes, %d messages in %d groups, %v, %s handlers up to %v, redrive %d, latency %v; batch %d, wait %v, concurrency %d, receivers %d, lease %v, poll %v, shutdown %v, limit %v, on group failure %d; %s up to %d or %v;",
+	text := fmt.Sprintf("calm %t, fifo %t, %d processes, %d messages in %d groups, %v, %s handlers up to %v, redrive %d, latency %v; batch %d, wait %v, concurrency %d, receivers %d, lease %v, poll %v, bytes %d, shutdown %v, limit %v, on group failure %d; %s up to %d or %v;",
 		p.calm, p.fifo, p.processes, p.messages, p.groups, p.active, p.form, p.mood.longest, p.redrive, p.latency,
-		o.BatchSize, o.WaitTime, o.Concurrency, o.Receivers, o.VisibilityTimeout, o.PollTime, o.ShutdownTimeout, o.ProcessingLimit, o.OnGroupFailure, p.mode, o.MaxMessages, o.MaxDuration)
+		o.BatchSize, o.WaitTime, o.Concurrency, o.Receivers, o.VisibilityTimeout, o.PollTime, o.BytesInFlight, o.ShutdownTimeout, o.ProcessingLimit, o.OnGroupFailure, p.mode, o.MaxMessages, o.MaxDuration)
 	for f, odds := range p.odds {
 		if odds > 0 {
 			text += fmt.Sprintf(" %v %v,", fault(f), odds)

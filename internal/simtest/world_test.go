@@ -221,7 +221,7 @@ func newWorld(t *testing.T, p *plan, at level) *world {
 	w := &world{
 		T: t, plan: p, level: at, dice: die(p.seed),
 		server: sqstest.New(sqstest.Seed(p.seed)),
-		hist:   &history{began: time.Now()},
+		hist:   &history{began: time.Now(), said: map[string]bool{}},
 		heal:   make(chan struct{}), close: make(chan struct{}),
 		numbers: map[string]int{}, bad: map[int]bool{}, sizes: map[int]int{}, runs: map[string]int{}, calls: map[string]int{},
 	}
