@@ -253,6 +253,7 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		done    bool
 		good    bool // its handler said success, or that it failed: then its delay counts
 		running bool // its handler call does not end
+		settled bool // a call about it was confirmed, since then
 	}
 	held, away := map[string]*fate{}, map[string]bool{}
 	for _, e := range s.events {
@@ -265,9 +266,15 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		case e.inc == inc && e.kind == answered:
 			for _, r := range e.got {
 				before := held[r.message]
+				settling := before != nil && before.done && !before.settled // with its newer receipt, when this answer is there
 				held[r.message] = &fate{
-					handle: r.handle, until: l.to + time.Hour, done: away[r.message],
+					handle: r.handle, until: l.to + time.Hour, done: away[r.message] || settling,
 					running: before != nil && before.running, // a duplicate of what is being handled
+				}
+			}
+			for i, h := range e.handles {
+				if f := held[s.of[h]]; f != nil && f.handle == h {
+					f.settled = f.settled || e.ok[i]
 				}
 			}
 		case e.inc == inc && (e.kind == batchBegan || e.kind == batchEnded || e.kind == wentAway):
@@ -291,7 +298,7 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		case e.inc == inc && e.kind == ended:
 			f.good = !s.void[handling{e.call, e.message}] && l.deathOfContext[e.call] == 0 && e.verdict != failure
 			if cut := l.deathOfContext[e.call]; e.verdict == failure && (e.note == delayed || cut < l.stopAt+s.options.ShutdownTimeout || e.at < cut) {
-				f.done = true // it failed by itself: its delay counts
+				f.done, f.settled = true, false // it failed by itself: its delay counts
 			}
 		}
 	}
