@@ -182,7 +182,8 @@ func (p *Pace) Answered(a Answer, v View) {
 	}
 	p.failures, p.failedAt = 0, time.Time{}
 	p.slowDown(a, v.Now)
-	p.arrival.note(a.Got, a.Got == a.Asked || p.out > 0, v.Now) // what is out may have taken what was there
+	more := a.Got == a.Asked || p.out > 0 && p.holds() // what is out may have taken what was there, where it does not only wait
+	p.arrival.note(a.Got, more, v.Now)
 	p.adapt(a, v)
 	p.holdBack(a, v)
 }

@@ -242,6 +242,25 @@ func busy(t *testing.T, receivers int) *backlog {
 	return &backlog{t: t, p: pace.New(c)}
 }
 
+func TestATrickleHasSpareReceiversWhateverItsFirstIntervalWas(t *testing.T) {
+	for _, first := range []time.Duration{11 * time.Millisecond, 25 * time.Millisecond, time.Second} {
+		p := pace.New(events(100))
+		at, waiting := time.Duration(0), out(p, view(0, 100, 0, 0))
+		for i := range 400 { // 40 messages a second, calls of 10 ms: 0.4 of them at once
+			if i == 1 {
+				at += first
+			} else {
+				at += 25 * time.Millisecond
+			}
+			v := view(at, 100, 0, 0)
+			p.Answered(pace.Answer{Asked: 10, Got: 1, Hungry: true, Sent: v.Now.Add(-20 * time.Millisecond)}, v)
+			p.Handled(0, v.Now)
+			waiting += out(p, v) - 1
+		}
+		require.Equal(t, 4, waiting, "after a first interval of %v", first)
+	}
+}
+
 func TestReceiversBecomeMoreThanPlentyWhileThatHelps(t *testing.T) {
 	b := busy(t, 64)
 	require.Equal(t, 15, b.run(14, 20*time.Millisecond, 0), "each answer speaks for one more")

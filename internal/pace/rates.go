@@ -23,8 +23,9 @@ type arrival struct {
 	rate   float64 // messages a second
 	jumped bool    // the last measurement was several times the rate before it
 
-	since time.Time // of the measurement under way
-	count int       // messages in it
+	known time.Duration // that the rate is of; no more than memory
+	since time.Time     // of the measurement under way
+	count int           // messages in it
 }
 
 const (
@@ -46,10 +47,10 @@ func (a *arrival) note(got int, more bool, now time.Time) {
 	measured := float64(a.count) / took.Seconds()
 	a.jumped = a.rate > 0 && a.count >= full && measured > burst*a.rate
 	if a.rate == 0 || a.jumped {
-		a.rate = measured
-	} else {
-		a.rate += (measured - a.rate) * float64(took) / float64(took+memory) // the longer the surer
+		a.known = 0
 	}
+	a.rate += (measured - a.rate) * float64(took) / float64(took+a.known) // the longer the surer
+	a.known = min(memory, a.known+took)
 	a.since, a.count = now, 0
 }
 
