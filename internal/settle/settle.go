@@ -172,15 +172,17 @@ func (s *Settler[T]) Close(ctx context.Context) (left []*lease.Lease[T]) {
 }
 
 func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) (again []*lease.Lease[T]) {
-	results := make([]Result[T], 0, len(leases))
+	var lost []Result[T]
 	leases = slices.DeleteFunc(leases, func(l *lease.Lease[T]) bool {
 		handle := s.Keeper.Handle(l) // first: a newer one that comes now is good
 		dead := s.FIFO && s.Keeper.Left(l, time.Now()) <= 0
 		if dead {
-			results = append(results, Result[T]{Lease: l, End: Lost, Handle: handle})
+			lost = append(lost, Result[T]{Lease: l, End: Lost, Handle: handle})
 		}
 		return dead
 	})
+	s.done(lost) // the call may take long, and they may be received once more meanwhile
+	results := make([]Result[T], 0, len(leases))
 	handles := make([]string, len(leases))
 	for i, l := range leases {
 		handles[i] = s.Keeper.Handle(l)
@@ -214,25 +216,26 @@ func (s *Settler[T]) deleteNow(ctx context.Context, handles []string) []error {
 
 func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (again []*change[T]) {
 	now := time.Now()
-	results := make([]Result[T], 0, len(changes))
+	var lost []Result[T]
 	entries := make([]queue.Change, 0, len(changes))
 	sent := make([]*change[T], 0, len(changes))
 	for _, c := range changes {
 		handle := s.Keeper.Handle(c.lease)
 		switch {
 		case s.mayBeBack(c, now):
-			results = append(results, Result[T]{Lease: c.lease, End: Lost, Handle: c.handle, Change: true, Delay: c.delay, Sent: c.unsure})
+			lost = append(lost, Result[T]{Lease: c.lease, End: Lost, Handle: c.handle, Change: true, Delay: c.delay, Sent: c.unsure})
 		case s.Keeper.Left(c.lease, now) <= 0: // a late change could release what somebody else has received
-			results = append(results, Result[T]{Lease: c.lease, End: Lost, Handle: handle, Change: true, Delay: c.delay})
+			lost = append(lost, Result[T]{Lease: c.lease, End: Lost, Handle: handle, Change: true, Delay: c.delay})
 		default:
 			sent = append(sent, c)
 			entries = append(entries, queue.Change{Handle: handle, Timeout: min(c.delay, s.Keeper.Longest(c.lease, now))})
 		}
 	}
+	s.done(lost) // as above
 	if len(sent) == 0 {
-		s.done(results)
 		return nil
 	}
+	results := make([]Result[T], 0, len(sent))
 	for i, err := range s.Queue.Change(ctx, entries) {
 		c := sent[i]
 		if queue.Unsure(err) && c.unsure.IsZero() {

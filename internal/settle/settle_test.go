@@ -203,6 +203,18 @@ func TestAChangeThatMayHaveBeenMadeIsNotMadeOnceMoreNearTheEndOfItsDelay(t *test
 	}
 }
 
+func TestAMessageWhoseLeaseIsLostDoesNotWaitForTheCallOfOthers(t *testing.T) {
+	at(t, 3, func(d *desk) {
+		d.keeper.Halt(d.leases[0])
+		time.Sleep(31 * time.Second)
+		d.server.Inject(sqstest.Fault{Op: queue.OpChange, Wait: 4 * time.Second, Times: 1})
+		d.GiveBack(0, 0, d.leases...)
+		time.Sleep(time.Second)
+		d.all(1, settle.Lost)
+		time.Sleep(10 * time.Second)
+	})
+}
+
 func TestABurialThatFailsIsNoDelete(t *testing.T) {
 	for name, tt := range map[string]struct {
 		errs []error
