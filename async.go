@@ -551,13 +551,13 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 		return
 	}
 	stays := c.stays(head.GroupID)
-	// After the limit the leases are renewed no more, and nothing can go on under them.
-	if o.unhandled() && !c.limited && !stays { // and what stands before it is being settled
-		r.retake(head.GroupID, hs, time.Time{})
-		return
-	}
 	if o.unhandled() {
-		r.yield(head.GroupID, hs, 0)
+		// After the limit the leases are renewed no more, and nothing can go on under them.
+		if c.limited || stays {
+			r.yield(head.GroupID, hs, 0)
+		} else { // what stands before it is being settled
+			r.retake(head.GroupID, hs, time.Time{})
+		}
 		return
 	}
 	head.tries++
@@ -668,9 +668,8 @@ func (r *run) epitaph(h *held, reason error) map[string]types.MessageAttributeVa
 	}
 	room := maxBody - h.bytes
 	add := func(name, kind, value string) {
-		_, taken := attributes[name]
 		size := len(name) + len(kind) + len(value)
-		if value == "" || taken || len(attributes) == maxAttributes || size > room {
+		if value == "" || len(attributes) == maxAttributes || size > room {
 			return
 		}
 		room -= size
