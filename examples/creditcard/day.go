@@ -129,55 +129,69 @@ func (s *shift) trade(ctx context.Context, made []Transaction, closing time.Time
 	return err
 }
 
-// rounds is how often closing the books is tried: a network that is bad enough to
-// lose messages for their visibility timeout may lose those that are sent again.
+// rounds is how often each half of closing the books is tried: a network that is bad
+// enough to lose messages for their visibility timeout may lose those that are sent
+// again.
 const rounds = 10
 
-// closeBooks empties the queue of events, then settles what is in the queue of the
-// settlement. If transactions are left open after that, it sends them once more:
-// their messages have failed and wait, or were lost with a queue in memory, or are
-// in the hands of a process that died. That they may come twice is no matter.
+// closeBooks stages what is left of the day, and only then settles: a transaction is
+// judged by all that its card did, so none may come late. Whatever is missing after
+// that is told by the report.
 func (s *shift) closeBooks(ctx context.Context) error {
+	if err := s.untilNoneIsLeft(ctx, s.stage); err != nil {
+		return err
+	}
+	return s.untilNoneIsLeft(ctx, s.settle)
+}
+
+// untilNoneIsLeft repeats work on a queue that returns how many transactions it had to
+// send once more: their messages have failed and wait, or were lost with a queue in
+// memory, or are in the hands of a process that died. That they may come twice is no
+// matter.
+func (s *shift) untilNoneIsLeft(ctx context.Context, work func(context.Context) (again int, err error)) error {
 	for range rounds {
-		if err := s.staging.Drain(ctx, s.stager.handler()); err != nil {
-			return err
-		}
-		if err := s.settle(ctx); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		again, err := s.resend(ctx)
+		again, err := work(ctx)
 		if again == 0 || err != nil {
 			return err
 		}
 		s.figures.resent += again
 	}
-	return nil // the report tells what is missing
+	return nil
 }
 
-// settle is the batch job.
-func (s *shift) settle(ctx context.Context) error {
+// stage empties the queue of events.
+func (s *shift) stage(ctx context.Context) (again int, err error) {
+	if err := s.staging.Drain(ctx, s.stager.handler()); err != nil {
+		return 0, err
+	}
+	if ctx.Err() != nil { // Drain has heard it too, and stopped
+		return 0, context.Cause(ctx)
+	}
+	unstaged, err := s.db.unstaged(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return len(unstaged), s.pos.send(ctx, unstaged)
+}
+
+// settle is the batch job: it empties the queue of the settlement.
+func (s *shift) settle(ctx context.Context) (again int, err error) {
 	unsettled, err := s.db.unsettled(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.touch(unsettled)
 	s.settler.expect(len(unsettled))
 	began := time.Now()
 	err = s.settlement.Drain(ctx, s.settler.handler())
 	s.figures.settled += time.Since(began)
-	return err
-}
-
-// resend sends what is open once more, and returns how much that is.
-func (s *shift) resend(ctx context.Context) (int, error) {
-	unstaged, err := s.db.unstaged(ctx)
 	if err != nil {
 		return 0, err
 	}
-	unsettled, err := s.db.unsettled(ctx)
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	unsettled, err = s.db.unsettled(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -186,5 +200,5 @@ func (s *shift) resend(ctx context.Context) (int, error) {
 			return 0, err
 		}
 	}
-	return len(unstaged) + len(unsettled), s.pos.send(ctx, unstaged)
+	return len(unsettled), nil
 }
