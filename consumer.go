@@ -40,8 +40,13 @@ type Client interface {
 
 // NewClient returns an SQS client whose HTTP connections fit a busy consumer: the
 // SDK's own keeps ten of them when they are idle, so that with more receives and
-// deletes at once nearly every call opens a new one. An HTTP client in cfg that is
-// not the SDK's is left as it is.
+// deletes at once nearly every call opens a new one. An HTTP client in cfg or of
+// optFns that is not the SDK's keeps its connections as it likes.
+//
+// Nor does the client lose answers: the SDK's closes a request's body while the
+// connection may still look at it, takes that for a failed request now and then, and
+// repeats it, and the messages of a receive's lost answer stay hidden for their
+// visibility timeout. A Consumer sees to that in its own calls, with any client.
 //
 // A Consumer works with any client. Those who bring their own may want as many idle
 // connections per host as receives and deletes can be out at once, three times
@@ -51,13 +56,10 @@ type Client interface {
 // the SDK's has shown that they are the same to the signature. A call that fails is
 // the SDK's to explain, and a client with anything of its own makes all its calls.
 func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
-	fit := func(o *sqs.Options) {
-		base, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
-		if cfg.HTTPClient != nil && !ok {
+	keep := func(o *sqs.Options) {
+		base, ok := o.HTTPClient.(*awshttp.BuildableClient)
+		if !ok {
 			return
-		}
-		if base == nil {
-			base = awshttp.NewBuildableClient()
 		}
 		o.HTTPClient = base.WithTransportOptions(func(t *http.Transport) {
 			const plenty = 512 // they are closed when they have been idle for long, so this is only a bound
@@ -66,7 +68,8 @@ func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 			t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 		})
 	}
-	return sqs.NewFromConfig(cfg, append([]func(*sqs.Options){fit}, optFns...)...)
+	read := func(o *sqs.Options) { o.HTTPClient = queue.Whole(o.HTTPClient) }
+	return sqs.NewFromConfig(cfg, slices.Concat([]func(*sqs.Options){keep}, optFns, []func(*sqs.Options){read})...)
 }
 
 // A Handler handles a batch of messages, 1 to [Options.BatchSize] of them. If it

@@ -36,6 +36,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/sqstest"
 )
 
@@ -127,7 +128,7 @@ func connect(ctx context.Context, url string) (queue, error) {
 	if err != nil {
 		return queue{}, fmt.Errorf("reading the AWS configuration: %w", err)
 	}
-	return queue{client: sqs.NewFromConfig(cfg), url: url, name: url}, nil
+	return queue{client: sluice.NewClient(cfg), url: url, name: url}, nil
 }
 
 // listen listens on addr, or somewhere on loopback.

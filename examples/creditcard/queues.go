@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/sqstest"
 )
 
@@ -27,7 +28,7 @@ func connect(ctx context.Context, s *settings) (*queues, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
 	}
-	return &queues{sqs.NewFromConfig(cfg), s.events, s.settlement}, nil
+	return &queues{sluice.NewClient(cfg), s.events, s.settlement}, nil
 }
 
 // embedded makes the queues as one would make them at AWS: what failed five times

@@ -41,8 +41,11 @@ func (o *options) direct(client Client) *wire.Direct {
 func (o *options) single(so *sqs.Options) {
 	so.Retryer = aws.NopRetryer{}
 	so.RetryMaxAttempts = 0 // would wrap the retryer again
+	so.HTTPClient = o.client(so.HTTPClient)
 	sends := so.HTTPClient
-	so.HTTPClient = o.client(sends)
+	if w, ok := sends.(*whole); ok {
+		sends = w.inner // the shortcut's requests need no help
+	}
 	wire.Fit(so)
 	o.shortcut.Fit(so, sends)
 }
@@ -51,6 +54,9 @@ func (o *options) single(so *sqs.Options) {
 func (o *options) client(inner sqs.HTTPClient) sqs.HTTPClient {
 	if inner == nil {
 		return nil
+	}
+	if w, ok := inner.(*whole); ok {
+		return w
 	}
 	if !reflect.ValueOf(inner).Comparable() { // a func, say, or a struct with one inside: it cannot be recognised
 		return &whole{inner: inner}
@@ -75,6 +81,9 @@ func (o *options) client(inner sqs.HTTPClient) sqs.HTTPClient {
 type whole struct{ inner sqs.HTTPClient }
 
 const maxInMemory = 1 << 20 // requests of a consumer are a few kB; a dead letter may be larger
+
+// Whole returns client so that its answers are read as a whole.
+func Whole(client sqs.HTTPClient) sqs.HTTPClient { return &whole{inner: client} }
 
 func (w *whole) Do(r *http.Request) (*http.Response, error) {
 	switch {

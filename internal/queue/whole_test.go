@@ -14,9 +14,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/internal/queue"
 	"github.com/sluice-go/sluice/sqstest"
 )
@@ -118,6 +120,8 @@ func TestAnHTTPClientIsWrappedOnce(t *testing.T) {
 	require.Same(t, first, fitted(t, q, inner))
 	require.NotSame(t, first, fitted(t, q, other))
 	require.Nil(t, fitted(t, q, nil), "the SDK's default stays the SDK's")
+	already := queue.Whole(inner)
+	require.Same(t, already, fitted(t, q, already))
 	f := do(plain{}.Do)
 	require.NotPanics(t, func() { fitted(t, q, f); fitted(t, q, f) }, "functions cannot be compared")
 }
@@ -129,25 +133,33 @@ func TestAnHTTPClientIsWrappedOnce(t *testing.T) {
 func TestALateWriteDoesNotLoseTheAnswer(t *testing.T) {
 	t.Run("with the SDK alone it does", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, url := late(t)
-			_, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url})
+			cfg, url := late(t)
+			_, err := sqs.NewFromConfig(cfg).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url})
 			require.ErrorContains(t, err, "deserialization failed") // once it passes, this package may be simpler
 		})
 	})
 	t.Run("with a Queue it does not", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, url := late(t)
-			q := &queue.Queue{Client: client, URL: url}
+			cfg, url := late(t)
+			q := &queue.Queue{Client: sqs.NewFromConfig(cfg), URL: url}
 			messages, err := q.Receive(t.Context(), 10, 0, "")
 			require.NoError(t, err)
 			require.Len(t, messages, 1)
 		})
 	})
+	t.Run("with a client of NewClient it does not, whoever calls it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			cfg, url := late(t)
+			out, err := sluice.NewClient(cfg).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url})
+			require.NoError(t, err)
+			require.Len(t, out.Messages, 1)
+		})
+	})
 }
 
-// late returns a client, of a queue with a message, whose writes return when the
-// headers of the answer have arrived and its body has not.
-func late(t *testing.T) (client *sqs.Client, url string) {
+// late returns the configuration of clients, of a queue with a message, whose writes
+// return when the headers of the answer have arrived and its body has not.
+func late(t *testing.T) (cfg aws.Config, url string) {
 	t.Helper()
 	server := sqstest.New()
 	url = server.MustCreateQueue("orders", nil)
@@ -161,10 +173,11 @@ func late(t *testing.T) (client *sqs.Client, url string) {
 		transport.CloseIdleConnections()
 		time.Sleep(time.Second) // the server comes to its end
 	})
-	return server.Client(func(o *sqs.Options) {
-		o.HTTPClient = &http.Client{Transport: transport}
-		o.RetryMaxAttempts = 1
-	}), url
+	own := server.Client().Options()
+	return aws.Config{
+		Region: own.Region, Credentials: own.Credentials, BaseEndpoint: own.BaseEndpoint,
+		HTTPClient: &http.Client{Transport: transport}, RetryMaxAttempts: 1,
+	}, url
 }
 
 // serve answers one request: the headers at once, the body later.

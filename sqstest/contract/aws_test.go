@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/sqstest/contract"
 )
 
@@ -37,7 +38,7 @@ func TestAWSKeepsTheContract(t *testing.T) {
 	if _, err := cfg.Credentials.Retrieve(t.Context()); err != nil {
 		t.Skipf("NOT CHECKED against AWS: there are no credentials: %v", err)
 	}
-	client := sqs.NewFromConfig(cfg)
+	client := sluice.NewClient(cfg)
 	prefix := cmp.Or(os.Getenv(envAWSPrefix), "sluice-contract-") + rand.Text()[:6] + "-"
 	t.Logf("queues begin with %s", prefix)
 	t.Cleanup(func() { sweep(t, client, prefix) })

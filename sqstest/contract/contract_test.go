@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/sqstest"
 	"github.com/sluice-go/sluice/sqstest/contract"
 )
@@ -84,7 +84,7 @@ func patience(t *testing.T) time.Duration {
 
 // at is a server that takes any credentials.
 func at(endpoint string) contract.Target {
-	client := sqs.New(sqs.Options{
+	client := sluice.NewClient(aws.Config{ // the SDK's own loses an answer now and then
 		Region:       "us-east-1",
 		BaseEndpoint: &endpoint,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
