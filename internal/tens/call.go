@@ -13,12 +13,14 @@ type call[T any] struct {
 	items   [maxEntries]item[T] // what it carries: the truth, since Send may write to entries
 	entries [maxEntries]T       // what Send gets
 	n       int                 // how many, in both
+	ctx     context.Context     //nolint:containedctx // of the one call of Send
 	cancel  context.CancelCauseFunc
+	next    *call[T] // of those that begun leads
 }
 
-// begin takes the front of the queue into a new call. mu is held. Nobody waits
-// for the goroutine by a WaitGroup, because Close must be able to leave it
-// behind: calls lists it until settle, its last act, and Close watches that.
+// begin takes the front of the queue into a new call, which unlock starts. mu is
+// held. Nobody waits for the goroutine by a WaitGroup, because Close must be able to
+// leave it behind: calls lists it until settle, its last act, and Close watches that.
 func (b *Batcher[T]) begin() {
 	c := b.blank()
 	c.n = b.queue.take(c.items[:])
@@ -26,11 +28,29 @@ func (b *Batcher[T]) begin() {
 	for i := range c.n {
 		c.entries[i] = c.items[i].entry
 	}
-
-	ctx, cancel := context.WithCancelCause(context.Background())
-	c.cancel = cancel
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	b.calls = append(b.calls, c)
-	b.cfg.Go(func() { b.send(ctx, c) })
+	if b.begun == nil {
+		b.begun = c
+	} else {
+		b.latest.next = c
+	}
+	b.latest = c
+	b.starts.Add(1)
+}
+
+// unlock ends what lock began, and then starts the calls that were begun meanwhile:
+// that takes long, and others want to leave their entries.
+func (b *Batcher[T]) unlock() {
+	c := b.begun
+	b.begun, b.latest = nil, nil
+	b.mu.Unlock()
+	for c != nil {
+		next, one := c.next, c
+		b.cfg.Go(func() { b.send(one) }) // from now on it may end, and be another call
+		b.starts.Done()
+		c = next
+	}
 }
 
 // blank returns an empty call, used before if possible.
@@ -47,7 +67,7 @@ func (b *Batcher[T]) blank() *call[T] {
 // send makes the call. Send is foreign code that may panic or end the goroutine
 // (runtime.Goexit); neither says what became of the entries, so all of them are
 // tried again.
-func (b *Batcher[T]) send(ctx context.Context, c *call[T]) {
+func (b *Batcher[T]) send(c *call[T]) {
 	var again []T
 	returned := false
 	defer func() {
@@ -58,7 +78,7 @@ func (b *Batcher[T]) send(ctx context.Context, c *call[T]) {
 		c.cancel(nil)
 		b.settle(c, b.backoff(c, again))
 	}()
-	again = b.cfg.Send(ctx, c.entries[:c.n:c.n])
+	again = b.cfg.Send(c.ctx, c.entries[:c.n:c.n])
 	returned = true
 }
 
@@ -105,7 +125,7 @@ func (c *call[T]) tries(e T, used *[maxEntries]bool) int {
 // settle ends a call and lets what must be tried again wait.
 func (b *Batcher[T]) settle(c *call[T], again []retry[T]) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	i := slices.Index(b.calls, c)
 	if i < 0 {
 		return // Close has given the call up, and its entries back

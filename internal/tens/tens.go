@@ -44,8 +44,8 @@ type Config[T any] struct {
 	// Calls is how many calls may be in flight at once; 0 means 16.
 	Calls int
 
-	// Go runs a call on another goroutine, without waiting for it. It is called under
-	// the batcher's lock. nil means with a go statement.
+	// Go runs a call on another goroutine, without waiting for it. It is not called after
+	// Close. nil means with a go statement.
 	Go func(call func())
 
 	// Backoff says how long entries wait that have been tried in vain tries
@@ -62,12 +62,16 @@ type Batcher[T any] struct {
 	base  time.Time     // moments below are counted from here
 	quiet chan struct{} // closed when Close has nothing more to wait for
 
+	starts sync.WaitGroup // calls that have begun and that unlock has not started yet
+
 	mu      sync.Mutex // guards the fields below; never held while calling out
 	state   state
 	queue   queue[T]   // entries that wait to be sent, in the order they came
 	due     int        // how many at the front of queue go as soon as a call is free
 	retries []retry[T] // entries that wait out their back-off, the soonest first
 	calls   []*call[T] // in flight, in the order they began
+	begun   *call[T]   // the first of those that unlock starts; nil: there are none
+	latest  *call[T]   // the last of them
 	spare   []*call[T] // returned, for use by the next
 	timer   *time.Timer
 	armed   time.Duration // when timer fires; never if it is stopped
@@ -121,7 +125,7 @@ func (b *Batcher[T]) Add(linger time.Duration, entries ...T) bool {
 	now := time.Since(b.base)
 
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if b.state == closed {
 		return false
 	}
@@ -143,7 +147,7 @@ func (b *Batcher[T]) Add(linger time.Duration, entries ...T) bool {
 // calls are free, in calls as full as possible. A back-off is not cut short.
 func (b *Batcher[T]) Flush() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	b.due = b.queue.len()
 	b.dispatch(time.Since(b.base))
 }
@@ -177,7 +181,7 @@ func (b *Batcher[T]) Close(ctx context.Context) (left []T) {
 // hurry lets nothing linger from now on.
 func (b *Batcher[T]) hurry() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	b.state = max(b.state, closing)
 	b.due = b.queue.len()
 	b.dispatch(time.Since(b.base))
@@ -186,7 +190,7 @@ func (b *Batcher[T]) hurry() {
 // stop lets no call begin from now on and cancels those in flight.
 func (b *Batcher[T]) stop(cause error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	b.state = max(b.state, stopping)
 	for _, c := range b.calls {
 		c.cancel(cause)
@@ -198,7 +202,8 @@ func (b *Batcher[T]) stop(cause error) {
 // returns later finds it closed, and what it brings back is in left already.
 func (b *Batcher[T]) abandon() (left []T) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
+	b.starts.Wait() // none is started after Close
 	for _, c := range b.calls {
 		left = appendEntries(left, c.items[:c.n])
 	}
@@ -303,7 +308,7 @@ func (b *Batcher[T]) arm(now, at time.Duration) {
 // wake is the timer's work.
 func (b *Batcher[T]) wake() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	b.armed = never
 	b.dispatch(time.Since(b.base))
 }

@@ -159,6 +159,47 @@ func TestEarliestLingerWins(t *testing.T) {
 	})
 }
 
+func TestEntriesAreLeftWhileACallIsBeingStarted(t *testing.T) {
+	start := make(chan struct{})
+	cfg := tens.Config[int]{Go: func(call func()) {
+		<-start
+		go call()
+	}}
+	tell(t, cfg, func(t *testing.T, s *story) {
+		start = make(chan struct{}) // of this bubble
+		go s.Add(0, 1)
+		synctest.Wait()
+		require.True(t, s.Add(time.Hour, 2))
+		s.happened()
+		close(start)
+		s.happened(call{0, []int{1}})
+		s.Flush()
+		s.happened(call{0, []int{1}}, call{0, []int{2}})
+	})
+}
+
+func TestNoCallIsStartedAfterClose(t *testing.T) {
+	start := make(chan struct{})
+	closed := false
+	cfg := tens.Config[int]{Go: func(call func()) {
+		<-start
+		require.False(t, closed)
+		go call()
+	}}
+	tell(t, cfg, func(t *testing.T, s *story) {
+		start = make(chan struct{}) // of this bubble
+		go s.Add(0, 1)
+		synctest.Wait()
+		time.AfterFunc(second, func() { close(start) })
+		ctx, cancel := context.WithTimeout(t.Context(), second/2)
+		defer cancel()
+		require.Equal(t, []int{1}, s.Close(ctx))
+		closed = true
+		require.Equal(t, second, time.Since(s.begin))
+		synctest.Wait()
+	})
+}
+
 func TestLongestLingerThereIsEndsOnlyByFlush(t *testing.T) {
 	tell(t, tens.Config[int]{}, func(t *testing.T, s *story) {
 		s.Add(1<<63-1, 1)
