@@ -17,6 +17,7 @@ type coverage struct {
 	calm     int
 	messages int
 	calls    int
+	past     int // of the calls: made past the SDK's client
 	fired    [numFaults]int
 	shares   map[string]int // worlds in which it happened
 
@@ -36,7 +37,7 @@ const (
 func (c *coverage) add(w *world) {
 	s := study(w)
 	seen := map[string]bool{}
-	calls, messages := 0, 0
+	calls, past, messages := 0, 0, 0
 	useful := map[string]int{}
 	for _, e := range s.events {
 		if e.kind == answered && (e.op != opReceive || len(e.got) > 0) {
@@ -47,6 +48,9 @@ func (c *coverage) add(w *world) {
 			messages++
 		case e.kind == called:
 			calls++
+			if e.past {
+				past++
+			}
 		case e.kind == delivered && e.count > 1:
 			seen[redelivery] = true
 		case e.kind == crashed:
@@ -75,6 +79,7 @@ func (c *coverage) add(w *world) {
 	c.worlds++
 	c.messages += messages
 	c.calls += calls
+	c.past += past
 	if w.calm {
 		c.calm++
 	}
@@ -118,10 +123,20 @@ func (c *coverage) String() string {
 	for _, op := range []string{opReceive, opDelete, opChange} {
 		fmt.Fprintf(&b, "%6.3f calls of %s for each message of a calm world\n", c.perMessage(op), op)
 	}
+	if c.past > 0 {
+		fmt.Fprintf(&b, "%5.1f %% of the calls went past the SDK's client\n", 100*float64(c.past)/float64(c.calls))
+	}
 	for f := lostAnswer; f < numFaults; f++ {
 		fmt.Fprintf(&b, "%8d × %v\n", c.fired[f], f)
 	}
 	return b.String()
+}
+
+// direct checks that most calls were made past the SDK's client: the first of each kind
+// are not, nor are those to the dead-letter queue.
+func (c *coverage) direct(t *testing.T) {
+	t.Helper()
+	assert.Greater(t, c.past, c.calls*8/10)
 }
 
 // enough checks that it was not too little: over 10,000 worlds each kind of fault

@@ -70,6 +70,7 @@ type event struct {
 	asked    time.Duration   // visibility timeout that a receive asks for
 	timeouts []time.Duration // of a change, by entry
 	n        int             // messages asked for
+	past     bool            // a call that went past the SDK's client
 	got      []receipt       // of a receive's answer
 	ok       []bool          // by entry: confirmed
 	refused  []string        // by entry: code

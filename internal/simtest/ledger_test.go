@@ -44,6 +44,7 @@ func (s *studied) ledgerOf(l *lived) *ledger {
 func (k *ledger) see(e event) {
 	switch e.kind {
 	case called:
+		k.expire(e.at) // also what has just come, too late
 		k.asked[e.call] = e
 		k.request(e)
 	case answered:

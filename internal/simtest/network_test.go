@@ -267,16 +267,23 @@ func (s *stretch) Close() error {
 // secret is the key that the SDK signs with. It must never be in a log line or an error.
 const secret = "CANARY-SECRET-KEY"
 
-// client returns what the library is given: the recorder in front of the network.
+// client returns what the library is given: the recorder in front of the network, or
+// the SDK's client with a recorder between it and the network.
 func (v *wire) client() sluice.Client {
 	if v.w.level == atSeam {
 		return &recorder{wire: v, next: seam{v}}
 	}
 	sdk := v.w.server.Client(func(o *sqs.Options) {
 		o.HTTPClient = road{wire: v, inner: o.HTTPClient}
+		if v.w.level == pastSDK {
+			o.HTTPClient = &tap{&recorder{wire: v}, o.HTTPClient}
+		}
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "sqstest", SecretAccessKey: secret}, nil
 		})
 	})
+	if v.w.level == pastSDK {
+		return sdk
+	}
 	return &recorder{wire: v, next: sdk}
 }

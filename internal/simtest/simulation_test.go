@@ -15,7 +15,7 @@ var (
 	seedsFlag = flag.Int("seeds", 0, "how many seeds to simulate; 0: SEEDS (with the SDK L2_SEEDS), or a few")
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed and print its history; 0: none")
 	aboutFlag = flag.String("about", "", "with -seed: only what concerns the message whose id begins so")
-	levelFlag = flag.String("level", string(atSeam), "the level of -seed: L1 or L2")
+	levelFlag = flag.String("level", string(atSeam), "the level of -seed: L1, L2 or L2-direct")
 	huntFlag  = flag.Bool("hunt", false, "let TestHunt play until a seed breaks")
 )
 
@@ -75,9 +75,16 @@ func TestNoInvariantIsBrokenAtTheSeam(t *testing.T) {
 }
 
 func TestNoInvariantIsBrokenWithTheSDK(t *testing.T) {
-	c := examineAll(t, seeds("L2_SEEDS", max(1, seeds("SEEDS", 500)/10)), withSDK)
-	c.enough(t)
-	c.cheap(t)
+	for _, at := range []level{withSDK, pastSDK} {
+		t.Run(string(at), func(t *testing.T) {
+			c := examineAll(t, seeds("L2_SEEDS", max(1, seeds("SEEDS", 500)/10)), at)
+			c.enough(t)
+			c.cheap(t)
+			if at == pastSDK {
+				c.direct(t)
+			}
+		})
+	}
 }
 
 // twice is the level of a stored seed that is played twice.

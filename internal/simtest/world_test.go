@@ -22,8 +22,9 @@ import (
 type level string
 
 const (
-	atSeam  level = "L1" // between the library and the client it is given
-	withSDK level = "L2" // below the real SDK client: its requests, answers, errors
+	atSeam  level = "L1"        // between the library and the client it is given
+	withSDK level = "L2"        // below the real SDK client: its requests, answers, errors
+	pastSDK level = "L2-direct" // there too, and the library may go past the client
 )
 
 // A plan is all that a seed decides beforehand. What is drawn later, while the

@@ -1,0 +1,134 @@
+package simtest
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/md5" // the digest that SQS sends
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
+)
+
+// A tap is a recorder below the SDK, where it can be when the library is given the SDK's
+// client itself, and makes its calls past it: it reads requests and answers, each as a
+// whole, and with the SDK's eyes.
+type tap struct {
+	*recorder
+	next sqs.HTTPClient
+}
+
+// said is what the requests and answers of a consumer say.
+type said struct {
+	MaxNumberOfMessages int
+	VisibilityTimeout   int32
+	Entries             []struct {
+		ReceiptHandle     string
+		VisibilityTimeout int32
+	}
+
+	Messages []struct {
+		MessageID     string `json:"MessageId"`
+		ReceiptHandle string
+		Body          string
+		MD5OfBody     string
+		Attributes    map[string]string
+	}
+	Successful []struct {
+		ID string `json:"Id"`
+	}
+	Failed []struct{ Code string }
+
+	Type string `json:"__type"`
+}
+
+func (t *tap) Do(r *http.Request) (*http.Response, error) {
+	asked, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(asked))
+	e := event{op: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS."), past: v4.GetPayloadHash(r.Context()) == ""}
+	if err := e.request(asked); err != nil {
+		return nil, err
+	}
+	call := t.ask(e)
+	answer, err := t.next.Do(r)
+	if err != nil {
+		e.fail(err)
+		t.tell(call, e)
+		return nil, err
+	}
+	text, cut := io.ReadAll(answer.Body)
+	closed := answer.Body.Close()
+	answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), failing{cmp.Or(cut, closed)}))
+	e.fail(cmp.Or(cut, e.answer(answer, text)))
+	t.tell(call, e)
+	return answer, nil
+}
+
+// A failing reader has nothing, and a reason; nil: the end.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, cmp.Or(f.err, io.EOF) }
+
+// request notes what is asked for.
+func (e *event) request(text []byte) error {
+	var s said
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	e.n, e.asked = s.MaxNumberOfMessages, seconds(s.VisibilityTimeout)
+	for _, entry := range s.Entries {
+		e.handles = append(e.handles, entry.ReceiptHandle)
+		if e.op == opChange {
+			e.timeouts = append(e.timeouts, seconds(entry.VisibilityTimeout))
+		}
+	}
+	e.ok = make([]bool, len(e.handles))
+	return nil
+}
+
+// answer notes what SQS says; an error is what the SDK makes of an answer.
+func (e *event) answer(r *http.Response, text []byte) error {
+	var s said
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	if r.StatusCode != http.StatusOK {
+		code, _, _ := strings.Cut(r.Header.Get("X-Amzn-Query-Error"), ";")
+		_, kind, _ := strings.Cut(s.Type, "#")
+		return &smithy.GenericAPIError{Code: cmp.Or(code, kind)}
+	}
+	for _, m := range s.Messages {
+		if sum := md5.Sum([]byte(m.Body)); m.MD5OfBody != hex.EncodeToString(sum[:]) {
+			return errors.New("message checksum validation failed")
+		}
+		count, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
+		e.got = append(e.got, receipt{m.MessageID, m.ReceiptHandle, count})
+	}
+	for i := range s.Successful {
+		e.confirm(&s.Successful[i].ID)
+	}
+	for _, f := range s.Failed {
+		e.refused = append(e.refused, f.Code)
+	}
+	return nil
+}
+
+// fail notes how the call has ended, with nothing if that is an error.
+func (e *event) fail(err error) {
+	if e.err = err; err != nil {
+		e.got = nil
+	}
+}
+
+func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
