@@ -28,24 +28,26 @@ type tap struct {
 
 // said is what the requests and answers of a consumer say.
 type said struct {
-	MaxNumberOfMessages int
-	VisibilityTimeout   int32
+	MaxNumberOfMessages int   `json:"MaxNumberOfMessages"`
+	VisibilityTimeout   int32 `json:"VisibilityTimeout"`
 	Entries             []struct {
-		ReceiptHandle     string
-		VisibilityTimeout int32
-	}
+		ReceiptHandle     string `json:"ReceiptHandle"`
+		VisibilityTimeout int32  `json:"VisibilityTimeout"`
+	} `json:"Entries"`
 
 	Messages []struct {
-		MessageID     string `json:"MessageId"`
-		ReceiptHandle string
-		Body          string
-		MD5OfBody     string
-		Attributes    map[string]string
-	}
+		MessageID     string            `json:"MessageId"`
+		ReceiptHandle string            `json:"ReceiptHandle"`
+		Body          string            `json:"Body"`
+		MD5OfBody     string            `json:"MD5OfBody"`
+		Attributes    map[string]string `json:"Attributes"`
+	} `json:"Messages"`
 	Successful []struct {
 		ID string `json:"Id"`
-	}
-	Failed []struct{ Code string }
+	} `json:"Successful"`
+	Failed []struct {
+		Code string `json:"Code"`
+	} `json:"Failed"`
 
 	Type string `json:"__type"`
 }
