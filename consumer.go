@@ -40,13 +40,15 @@ type Client interface {
 
 // NewClient returns an SQS client whose HTTP connections fit a busy consumer: the
 // SDK's own keeps ten of them when they are idle, so that with more receives and
-// deletes at once nearly every call opens a new one. An HTTP client in cfg or of
-// optFns that is not the SDK's keeps its connections as it likes.
+// deletes at once nearly every call opens a new one. An HTTP client in cfg that
+// is not the SDK's, and any that optFns set, keeps its connections as it likes.
 //
-// Nor does the client lose answers: the SDK's closes a request's body while the
-// connection may still look at it, takes that for a failed request now and then, and
-// repeats it, and the messages of a receive's lost answer stay hidden for their
-// visibility timeout. A Consumer sees to that in its own calls, with any client.
+// Nor does the client lose answers. The SDK closes the body of a request while the
+// connection may still look at it. Now and then the connection takes that for a failed
+// write, and ends before its answer is read: the SDK makes the call once more, and
+// the messages of the lost answer stay hidden for their visibility timeout. So the HTTP
+// client is wrapped, except for calls with an HTTP client of their own. A Consumer
+// sees to that in its own calls, with any client.
 //
 // A Consumer works with any client. Those who bring their own may want as many idle
 // connections per host as receives and deletes can be out at once, three times

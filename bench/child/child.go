@@ -288,8 +288,8 @@ func peakRSS() int {
 }
 
 // NewClient returns the client that all peers in Go share, sluice's own for everybody: with the ten
-// idle connections of the SDK's it would be reconnecting that is compared. All else is stock,
-// retries included.
+// idle connections of the SDK's it would be reconnecting that is compared. It also sends requests so
+// that no answer is lost. All else is stock, retries included.
 func NewClient(endpoint string) *sqs.Client {
 	return sluice.NewClient(aws.Config{
 		Region:       "us-east-1",

@@ -135,8 +135,8 @@ func (s *shift) trade(ctx context.Context, made []Transaction, closing time.Time
 const rounds = 10
 
 // closeBooks stages what is left of the day, and only then settles: a transaction is
-// judged by all that its card did, so none may come late. Whatever is missing after
-// that is told by the report.
+// judged by all that its card did, so none may come late. What cannot be staged in all
+// those rounds does not keep the others from being paid; the report tells what is missing.
 func (s *shift) closeBooks(ctx context.Context) error {
 	if err := s.untilNoneIsLeft(ctx, s.stage); err != nil {
 		return err

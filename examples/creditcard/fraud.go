@@ -10,8 +10,8 @@ import (
 // The rules look at all that a card did on the business day, as the staging
 // database has it, not only at what shares a batch with the transaction: where one
 // batch ends and the next begins is chance, and a run that was killed and begun
-// again cuts them elsewhere. The day is settled when all of it is staged, so a
-// transaction is judged alike each time.
+// again cuts them elsewhere. The day is settled when all of it is staged, if
+// that can be had, so a transaction is judged alike each time.
 
 const (
 	velocityWindow = 10 * time.Minute

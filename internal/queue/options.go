@@ -69,7 +69,7 @@ func (o *options) client(inner sqs.HTTPClient) sqs.HTTPClient {
 	return w
 }
 
-// whole sends requests so that their answers are read as a whole.
+// whole sends requests so that the connection lives until their answers are read.
 //
 // smithy-go closes the body of a request as soon as the answer's headers are
 // there. The transport may then still be about to look once more for surplus
@@ -82,8 +82,13 @@ type whole struct{ inner sqs.HTTPClient }
 
 const maxInMemory = 1 << 20 // requests of a consumer are a few kB; a dead letter may be larger
 
-// Whole returns client so that its answers are read as a whole.
-func Whole(client sqs.HTTPClient) sqs.HTTPClient { return &whole{inner: client} }
+// Whole returns client behind a whole, if it is not behind one already.
+func Whole(client sqs.HTTPClient) sqs.HTTPClient {
+	if w, ok := client.(*whole); ok {
+		return w
+	}
+	return &whole{inner: client}
+}
 
 func (w *whole) Do(r *http.Request) (*http.Response, error) {
 	switch {

@@ -132,11 +132,12 @@ func (c *coverage) String() string {
 	return b.String()
 }
 
-// direct checks that most calls were made past the SDK's client: the first of each kind
-// are not, nor are those to the dead-letter queue.
+// direct checks that most calls were made past the SDK's client, and not all: the first
+// of each kind are not, nor are those to the dead-letter queue.
 func (c *coverage) direct(t *testing.T) {
 	t.Helper()
-	assert.Greater(t, c.past, c.calls*8/10)
+	assert.Greater(t, c.past, c.calls/2)
+	assert.Less(t, c.past, c.calls)
 }
 
 // enough checks that it was not too little: over 10,000 worlds each kind of fault

@@ -103,11 +103,15 @@ func TestSeedsThatBrokeOnceDoNotBreakAgain(t *testing.T) {
 		require.NoError(t, err)
 		t.Run(strings.TrimSpace(entry), func(t *testing.T) {
 			t.Parallel()
-			if at := level(fields[0]); at != twice {
+			switch at := level(fields[0]); at {
+			case twice:
+				playTwice(t, seed)
+			case withSDK:
+				examine(t, seed, withSDK)
+				examine(t, seed, pastSDK)
+			default:
 				examine(t, seed, at)
-				return
 			}
-			playTwice(t, seed)
 		})
 	}
 }

@@ -63,16 +63,19 @@ func (t *tap) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	call := t.ask(e)
+	e.ok = make([]bool, len(e.handles))
 	answer, err := t.next.Do(r)
 	if err != nil {
-		e.fail(err)
+		e.err = err
 		t.tell(call, e)
 		return nil, err
 	}
 	text, cut := io.ReadAll(answer.Body)
-	closed := answer.Body.Close()
-	answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), failing{cmp.Or(cut, closed)}))
-	e.fail(cmp.Or(cut, e.answer(answer, text)))
+	cut = cmp.Or(cut, answer.Body.Close())
+	answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), failing{cut}))
+	if e.err = cut; cut == nil {
+		e.err = e.answer(answer, text)
+	}
 	t.tell(call, e)
 	return answer, nil
 }
@@ -95,7 +98,6 @@ func (e *event) request(text []byte) error {
 			e.timeouts = append(e.timeouts, seconds(entry.VisibilityTimeout))
 		}
 	}
-	e.ok = make([]bool, len(e.handles))
 	return nil
 }
 
@@ -110,13 +112,15 @@ func (e *event) answer(r *http.Response, text []byte) error {
 		_, kind, _ := strings.Cut(s.Type, "#")
 		return &smithy.GenericAPIError{Code: cmp.Or(code, kind)}
 	}
+	var got []receipt
 	for _, m := range s.Messages {
 		if sum := md5.Sum([]byte(m.Body)); m.MD5OfBody != hex.EncodeToString(sum[:]) {
-			return errors.New("message checksum validation failed")
+			return errors.New("message checksum validation failed") // and the whole answer is none
 		}
 		count, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
-		e.got = append(e.got, receipt{m.MessageID, m.ReceiptHandle, count})
+		got = append(got, receipt{m.MessageID, m.ReceiptHandle, count})
 	}
+	e.got = got
 	for i := range s.Successful {
 		e.confirm(&s.Successful[i].ID)
 	}
@@ -124,13 +128,6 @@ func (e *event) answer(r *http.Response, text []byte) error {
 		e.refused = append(e.refused, f.Code)
 	}
 	return nil
-}
-
-// fail notes how the call has ended, with nothing if that is an error.
-func (e *event) fail(err error) {
-	if e.err = err; err != nil {
-		e.got = nil
-	}
 }
 
 func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }

@@ -15,7 +15,7 @@ type call[T any] struct {
 	n       int                 // how many, in both
 	ctx     context.Context     //nolint:containedctx // of the one call of Send
 	cancel  context.CancelCauseFunc
-	next    *call[T] // of those that begun leads
+	next    *call[T] // to be started after this one
 }
 
 // begin takes the front of the queue into a new call, which unlock starts. mu is
@@ -39,8 +39,8 @@ func (b *Batcher[T]) begin() {
 	b.starts.Add(1)
 }
 
-// unlock ends what lock began, and then starts the calls that were begun meanwhile:
-// that takes long, and others want to leave their entries.
+// unlock unlocks mu, and then starts the calls that have begun under it: that takes
+// long, and others want to leave their entries.
 func (b *Batcher[T]) unlock() {
 	c := b.begun
 	b.begun, b.latest = nil, nil

@@ -45,7 +45,7 @@ type Config[T any] struct {
 	Calls int
 
 	// Go runs a call on another goroutine, without waiting for it. It is not called after
-	// Close. nil means with a go statement.
+	// Close has returned, which waits for it. nil means with a go statement.
 	Go func(call func())
 
 	// Backoff says how long entries wait that have been tried in vain tries
@@ -201,9 +201,9 @@ func (b *Batcher[T]) stop(cause error) {
 // abandon closes the batcher and returns what it still holds. A call that
 // returns later finds it closed, and what it brings back is in left already.
 func (b *Batcher[T]) abandon() (left []T) {
+	b.starts.Wait() // none is started after Close, and none has begun since it is stopping
 	b.mu.Lock()
 	defer b.unlock()
-	b.starts.Wait() // none is started after Close
 	for _, c := range b.calls {
 		left = appendEntries(left, c.items[:c.n])
 	}
