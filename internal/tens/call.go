@@ -76,7 +76,9 @@ func (b *Batcher[T]) send(c *call[T]) {
 			again = appendEntries(nil, c.items[:c.n])
 		}
 		c.cancel(nil)
-		b.settle(c, b.backoff(c, again))
+		if b.door.end(c, b.backoff(c, again)) {
+			b.attend()
+		}
 	}()
 	again = b.cfg.Send(c.ctx, c.entries[:c.n:c.n])
 	returned = true
@@ -122,10 +124,8 @@ func (c *call[T]) tries(e T, used *[maxEntries]bool) int {
 	return most
 }
 
-// settle ends a call and lets what must be tried again wait.
+// settle ends a call and lets what must be tried again wait. mu is held.
 func (b *Batcher[T]) settle(c *call[T], again []retry[T]) {
-	b.mu.Lock()
-	defer b.unlock()
 	i := slices.Index(b.calls, c)
 	if i < 0 {
 		return // Close has given the call up, and its entries back
@@ -137,5 +137,4 @@ func (b *Batcher[T]) settle(c *call[T], again []retry[T]) {
 	}
 	*c = call[T]{}
 	b.spare = append(b.spare, c)
-	b.dispatch(time.Since(b.base))
 }

@@ -64,6 +64,8 @@ type Batcher[T any] struct {
 
 	starts sync.WaitGroup // calls that have begun and that unlock has not started yet
 
+	door door[T] // for what comes while somebody is inside
+
 	mu      sync.Mutex // guards the fields below; never held while calling out
 	state   state
 	queue   queue[T]   // entries that wait to be sent, in the order they came
@@ -122,34 +124,72 @@ func jitter(tries int) time.Duration {
 // most so long for others to fill their call. The earliest end of those waiting
 // counts for all. Add does not block on calls.
 func (b *Batcher[T]) Add(linger time.Duration, entries ...T) bool {
+	if len(entries) == 0 {
+		return !b.door.isShut()
+	}
 	now := time.Since(b.base)
+	end := now + min(linger, never-now) // not beyond what a Duration can hold
+	yours, ok := b.door.arrive(end, linger <= 0, entries)
+	if yours {
+		b.attend()
+	}
+	return ok
+}
 
+// attend sees to the news at the door until there are none. It starts what calls they
+// have made due as soon as there are any.
+func (b *Batcher[T]) attend() {
+	for b.hear() {
+	}
+}
+
+// hear sees to news until calls have begun or there is none; more tells which.
+func (b *Batcher[T]) hear() (more bool) {
 	b.mu.Lock()
 	defer b.unlock()
-	if b.state == closed {
-		return false
+	for b.begun == nil {
+		n := b.door.take()
+		if n.none() {
+			return false
+		}
+		matters := b.learn(n)
+		n.clear()
+		if matters {
+			b.dispatch(time.Since(b.base))
+		}
 	}
-	end := now + min(linger, never-now) // not beyond what a Duration can hold
-	for _, e := range entries {
-		b.queue.push(item[T]{entry: e, end: end})
-	}
-	switch {
-	case linger <= 0 || b.state >= closing:
-		b.due = b.queue.len()
-	case b.queue.len() < maxEntries && b.armed <= end:
-		return true // a call is not full, and the timer sees to it in time
-	}
-	b.dispatch(now)
 	return true
+}
+
+// learn takes in news and tells whether there may be something to do because of them.
+// mu is held.
+func (b *Batcher[T]) learn(n news[T]) (matters bool) {
+	for _, e := range n.ends {
+		b.settle(e.call, e.again)
+	}
+	urgent, earliest := n.flush, never
+	for i := range n.arrivals {
+		a := &n.arrivals[i]
+		b.queue.push(a.first)
+		for _, it := range a.rest {
+			b.queue.push(it)
+		}
+		urgent, earliest = urgent || a.urgent, min(earliest, a.first.end)
+	}
+	if urgent || b.state >= closing {
+		b.due = b.queue.len()
+		return true
+	}
+	// Else the timer sees in time to a call that is not full.
+	return len(n.ends) > 0 || b.queue.len() >= maxEntries || earliest < b.armed
 }
 
 // Flush ends the linger of everything that waits: it goes now, or as soon as
 // calls are free, in calls as full as possible. A back-off is not cut short.
 func (b *Batcher[T]) Flush() {
-	b.mu.Lock()
-	defer b.unlock()
-	b.due = b.queue.len()
-	b.dispatch(time.Since(b.base))
+	if b.door.flush() {
+		b.attend()
+	}
 }
 
 // Close sends what the batcher holds, retries with their back-off included, and
@@ -204,6 +244,7 @@ func (b *Batcher[T]) abandon() (left []T) {
 	b.starts.Wait() // none is started after Close, and none has begun since it is stopping
 	b.mu.Lock()
 	defer b.unlock()
+	b.learn(b.door.closeNow())
 	for _, c := range b.calls {
 		left = appendEntries(left, c.items[:c.n])
 	}
@@ -246,8 +287,8 @@ func (b *Batcher[T]) dispatch(now time.Duration) {
 		b.hush()
 		return
 	}
-	if b.queue.len() == 0 && len(b.retries) == 0 {
-		b.state = closed // with the queue known to be empty: a later Add is refused, not lost
+	if b.queue.len() == 0 && len(b.retries) == 0 && b.door.close() {
+		b.state = closed // with nothing left inside or outside: a later Add is refused, not lost
 		b.hush()
 	}
 }
