@@ -154,14 +154,41 @@ func (k *Keeper[T]) Handle(l *Lease[T]) string {
 	return l.handle
 }
 
+// Handles returns the newest receipt handle of each lease.
+func (k *Keeper[T]) Handles(leases ...*Lease[T]) []string {
+	handles := make([]string, len(leases))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, l := range leases {
+		handles[i] = l.handle
+	}
+	return handles
+}
+
+// Shortest returns the least that one of leases lasts from now on, as [Keeper.Left] tells it; a very long time if there
+// are none.
+func (k *Keeper[T]) Shortest(now time.Time, leases ...*Lease[T]) time.Duration {
+	shortest, instant := never, k.instant(now)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range leases {
+		shortest = min(shortest, l.left(instant))
+	}
+	return shortest
+}
+
 // Left returns how long l lasts from now on, kept or not; 0 or less when it is over, lost or was never added.
 func (k *Keeper[T]) Left(l *Lease[T], now time.Time) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return l.left(k.instant(now))
+}
+
+func (l *Lease[T]) left(now instant) time.Duration {
 	if l.turn == 0 {
 		return 0
 	}
-	return l.deadline - k.instant(now)
+	return l.deadline - now
 }
 
 // Longest returns the longest visibility timeout that can be asked for the message of l at now, in whole seconds: what is

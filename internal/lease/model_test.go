@@ -293,6 +293,8 @@ func (w *world) answered(e lease.Renewal[*known], turn int, sent time.Time, conf
 		w.beats++
 	case gone:
 		m.deadline, m.gone = time.Now(), true
+	default:
+		m.earliest = time.Now() // it may be tried again at once, also if it was taken up again meanwhile
 	}
 }
 

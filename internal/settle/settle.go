@@ -109,10 +109,7 @@ func (s *Settler[T]) Delete(linger time.Duration, leases ...*lease.Lease[T]) {
 		linger = s.share()
 	}
 	if linger > 0 {
-		now := time.Now()
-		for _, l := range leases {
-			linger = max(0, min(linger, s.Keeper.Left(l, now)/4))
-		}
+		linger = max(0, min(linger, s.Keeper.Shortest(time.Now(), leases...)/4))
 	}
 	s.deletes.Add(linger, leases...)
 }
@@ -172,21 +169,11 @@ func (s *Settler[T]) Close(ctx context.Context) (left []*lease.Lease[T]) {
 }
 
 func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) (again []*lease.Lease[T]) {
-	var lost []Result[T]
-	leases = slices.DeleteFunc(leases, func(l *lease.Lease[T]) bool {
-		handle := s.Keeper.Handle(l) // first: a newer one that comes now is good
-		dead := s.FIFO && s.Keeper.Left(l, time.Now()) <= 0
-		if dead {
-			lost = append(lost, Result[T]{Lease: l, End: Lost, Handle: handle})
-		}
-		return dead
-	})
-	s.done(lost) // the call may take long, and they may be received once more meanwhile
-	results := make([]Result[T], 0, len(leases))
-	handles := make([]string, len(leases))
-	for i, l := range leases {
-		handles[i] = s.Keeper.Handle(l)
+	if s.FIFO {
+		leases = s.alive(leases)
 	}
+	results := make([]Result[T], 0, len(leases))
+	handles := s.Keeper.Handles(leases...)
 	for i, err := range s.deleteNow(ctx, handles) {
 		r := Result[T]{Lease: leases[i], Handle: handles[i], Err: err}
 		if s.judge(&r, Deleted) {
@@ -197,6 +184,22 @@ func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) 
 	}
 	s.done(results)
 	return again
+}
+
+// alive returns the leases that last, and tells of the others at once: the call may take
+// long, and they may be received once more meanwhile.
+func (s *Settler[T]) alive(leases []*lease.Lease[T]) []*lease.Lease[T] {
+	var lost []Result[T]
+	leases = slices.DeleteFunc(leases, func(l *lease.Lease[T]) bool {
+		handle := s.Keeper.Handle(l) // first: a newer one that comes now is good
+		dead := s.Keeper.Left(l, time.Now()) <= 0
+		if dead {
+			lost = append(lost, Result[T]{Lease: l, End: Lost, Handle: handle})
+		}
+		return dead
+	})
+	s.done(lost)
+	return leases
 }
 
 // deleteNow makes the call, if there is something to delete. It is back before
@@ -231,7 +234,7 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 			entries = append(entries, queue.Change{Handle: handle, Timeout: min(c.delay, s.Keeper.Longest(c.lease, now))})
 		}
 	}
-	s.done(lost) // as above
+	s.done(lost) // before the call, as in alive
 	if len(sent) == 0 {
 		return nil
 	}
@@ -284,9 +287,11 @@ func (s *Settler[T]) done(results []Result[T]) {
 	if len(results) == 0 {
 		return
 	}
-	for _, r := range results {
-		s.Keeper.Remove(r.Lease)
+	ended := make([]*lease.Lease[T], len(results))
+	for i := range results {
+		ended[i] = results[i].Lease
 	}
+	s.Keeper.Remove(ended...)
 	s.Done(results)
 }
 
