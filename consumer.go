@@ -515,7 +515,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		r.pile = &pile{measure: closes}
 		r.collector = r.pile
 	}
-	r.latency.Store(int64(20 * time.Millisecond)) // until a call has been seen
+	r.latency.Store(int64(unseen))
 	base := context.WithoutCancel(ctx)
 	receives, cut := context.WithCancel(context.WithoutCancel(ctx))
 	r.cut = cut
@@ -771,13 +771,13 @@ func (r *run) receive(now time.Time) {
 			r.loop.WakeAt(again)
 			return
 		}
-		r.pace.Sent(n)
+		since := r.pace.Sent(n)
 		r.out++
 		r.asked += n
 		alone := len(r.hand) == 0 && r.out == 1
 		try := r.attempt(n, now)
 		r.loop.Begin(r.callers, func() (next crew.Work) {
-			a := &answer{asked: n, alone: alone, try: try, sent: time.Now(), err: errNoAnswer}
+			a := &answer{asked: n, alone: alone, try: try, since: since, sent: time.Now(), err: errNoAnswer}
 			ending := true
 			defer func() { // also when the client ends the goroutine
 				a.arrived = time.Now()
@@ -839,6 +839,7 @@ type answer struct {
 	asked         int
 	alone         bool // nothing was in progress when it was sent
 	try           queue.Attempt
+	since         time.Time // what the pace wants to know again
 	sent, arrived time.Time
 	messages      []types.Message
 	err           error
@@ -866,7 +867,30 @@ func (r *run) answered(a *answer) {
 		r.close()
 	}
 	r.dispatch(now)
-	r.pace.Answered(pace.Answer{Asked: a.asked, Got: len(a.messages), Hungry: hungry, Sent: a.sent}, r.view(now))
+	end := pace.Answer{Asked: a.asked, Got: len(a.messages), Hungry: hungry, Sent: a.sent, Since: a.since}
+	end.Aged, end.Oldest, end.Youngest = a.ages()
+	r.pace.Answered(end, r.view(now))
+}
+
+// ages returns how many of the messages are received for the first time, and the ages of
+// the oldest and the youngest of these.
+func (a *answer) ages() (n int, oldest, youngest time.Duration) {
+	for i := range a.messages {
+		of := a.messages[i].Attributes
+		if of[string(types.MessageSystemAttributeNameApproximateReceiveCount)] != "1" {
+			continue
+		}
+		ms, err := strconv.ParseInt(of[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
+		if err != nil {
+			continue
+		}
+		age := a.arrived.Sub(time.UnixMilli(ms))
+		if n++; n == 1 {
+			oldest, youngest = age, age
+		}
+		oldest, youngest = max(oldest, age), min(youngest, age)
+	}
+	return n, oldest, youngest
 }
 
 // unanswered deals with a receive that failed.
@@ -1240,15 +1264,22 @@ func (r *run) observe(c queue.Call) {
 	if c.Err != nil {
 		r.c.errors.Add(c.Op)
 	}
-	if c.Err == nil && (c.Op != queue.OpReceive || c.Entries == 10) {
-		const weight = 8 // of the past against the newest, in a moving average
-		old := r.latency.Load()
-		r.latency.Store(old + (int64(c.Took)-old)/weight) // a lost update changes little
+	old := r.latency.Load()
+	atOnce := c.Op != queue.OpReceive || c.Entries == 10 || old == int64(unseen) && c.Entries > 0 && c.Took < time.Second
+	if c.Err == nil && atOnce {
+		const weight, most = 8, 3 // of the past against the newest, in a moving average; and times the average that one call counts
+		if old == int64(unseen) {
+			old = int64(c.Took)
+		}
+		r.latency.Store(old + (min(int64(c.Took), most*old)-old)/weight) // a lost update changes little
 	}
 	if hook := r.opts.Hooks.Call; hook != nil {
 		r.aside.Do(func() { hook(CallEvent(c)) })
 	}
 }
+
+// unseen is how long calls are taken to last until one has been seen.
+const unseen = 20 * time.Millisecond
 
 // log writes a line about the queue, soon and on another goroutine: a logger may block.
 func (r *run) log(level slog.Level, msg string, args ...any) {

@@ -59,7 +59,8 @@ type Options struct {
 	//
 	// Messages that trickle in are left in the queue for part of the wait time,
 	// so that each receive brings several: for at most half of it, and never for
-	// more than 5 s. A batch that could be full is noticed that much later.
+	// more than 5 s. A batch that could be full is noticed that much later; where
+	// messages are older than that, none are left.
 	WaitTime time.Duration
 
 	// BatchBytes closes a batch that is not full before it grows larger than
@@ -78,8 +79,8 @@ type Options struct {
 	BytesInFlight int
 
 	// Receivers is how many receives may be out at once, 1 to 1,000. One is while
-	// the queue is idle; more while answers come back full and handlers wait for
-	// messages, and more than 16 only while it is the way to SQS that takes the time:
+	// the queue is idle; more while handlers wait for messages that lie in the queue,
+	// and more than 16 only while answers do not take longer because of it:
 	// with 20 ms for a call 16 receivers bring 8,000 messages a second. As many deletes
 	// may be out at once, or four if that is more. 0 means 46.
 	Receivers int

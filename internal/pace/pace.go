@@ -5,6 +5,10 @@
 // hidden from other consumers and has spent one of its receives; and each call
 // costs money, so each should bring as much as it can.
 //
+// How many receives may be out is decided by how long messages lay in the queue before
+// the receive went out that brought them, never by how many an answer brings: SQS gives
+// three messages where thousands wait. See law.go.
+//
 // A Pace is a model of the queue and of the handlers, fed with what happened and
 // asked for the next step. It starts no goroutine, makes no call and reads no
 // clock; one goroutine owns it.
@@ -31,9 +35,8 @@ const (
 	pressure   = 0.1                   // share of answers that are throttled from which receivers become fewer: below, those that were sit it out
 	lately     = 32                    // answers that the share is about
 
-	plenty   = 16               // receivers; more only if they help
-	sluggish = 2                // times as long as the fastest answer: it is not receivers that are short
-	faded    = 20 * time.Second // after so long the fastest answer is a thing of the past
+	plenty   = 16 // receivers; more only if they help
+	sluggish = 2  // times as long as answers take while receivers are no more than plenty: it is not they that are short
 
 	weight = 0.3 // of the newest observation in a moving average
 )
@@ -67,6 +70,10 @@ type Answer struct {
 	Asked, Got int
 	Hungry     bool // handlers had nothing to do when it came
 	Sent       time.Time
+	Since      time.Time     // what [Pace.Sent] said when it went out; zero: nothing is known
+	Aged       int           // messages that nobody has received before; the ages are theirs, by two clocks that may differ
+	Oldest     time.Duration // since it was sent
+	Youngest   time.Duration
 	Failed     bool
 	Throttled  bool
 	Void       bool // it says nothing about the queue; another call will
@@ -76,15 +83,18 @@ type Answer struct {
 type Pace struct {
 	Config
 
-	out   int // receives that wait for their answers
-	asked int // messages that they asked for
-	want  int // receives at once that the load asks for
+	out   int     // receives that wait for their answers
+	asked int     // messages that they asked for
+	want  float64 // receives at once that the answers ask for
 
-	surprises int           // answers in a row that were full although the rate had not promised it
-	fastest   time.Duration // time that a full answer took at least, of late
-	timed     time.Time     // when the last one was looked at
-	promising int           // full answers that speak for one more receiver beyond plenty, or against
-	throttled float64       // share of the latest answers
+	dry       bool      // the newest answer brought nothing: the next one will tell whether anything is there
+	there     float64   // batches: messages that the newest answer has left in the queue, by their age and the rate
+	short     time.Time // when the newest receive went out that came back not full
+	row       row
+	got       float64 // messages of an answer, a moving average
+	ages      ages
+	span      span
+	throttled float64 // share of the latest answers
 
 	arrival arrival
 	service service
@@ -111,7 +121,7 @@ func (p *Pace) Next(v View) (n int, at time.Time) {
 	if p.heldUntil.After(v.Now) {
 		return 0, p.heldUntil
 	}
-	if p.out >= p.receivers(v.Now) || (p.out > 0 && p.enoughOut(v.Now)) {
+	if p.out >= p.receivers(v.Now) || p.out > 0 && p.dry {
 		return 0, p.benchEnd()
 	}
 	if p.crowd(v)+full > (p.Slots+1)*p.Batch+2*full*p.Receivers {
@@ -160,16 +170,19 @@ func (p *Pace) gathered(n, limit int, v View) (int, time.Time) {
 	return n, time.Time{}
 }
 
-// Sent notes that a receive for n messages went out.
-func (p *Pace) Sent(n int) {
+// Sent notes that a receive for n messages went out. Its [Answer] is to bring back
+// what it returns.
+func (p *Pace) Sent(n int) (since time.Time) {
 	p.out++
 	p.asked += n
 	p.gather = time.Time{}
+	return p.short
 }
 
 // Answered notes the end of a receive. v is the consumer with what the answer
 // brought: already dispatched, as far as there were slots.
 func (p *Pace) Answered(a Answer, v View) {
+	v.Latency = max(v.Latency, tick)
 	p.out--
 	p.asked -= a.Asked
 	if a.Void {
@@ -182,10 +195,7 @@ func (p *Pace) Answered(a Answer, v View) {
 	}
 	p.failures, p.failedAt = 0, time.Time{}
 	p.slowDown(a, v.Now)
-	more := a.Got == a.Asked || p.out > 0 && p.holds() // what is out may have taken what was there, where it does not only wait
-	p.arrival.note(a.Got, more, v.Now)
-	p.adapt(a, v)
-	p.holdBack(a, v)
+	p.adapt(p.reading(a, v), a, v)
 }
 
 // Handled notes that a handler call ended that took d.
@@ -212,7 +222,12 @@ func (p *Pace) receivers(now time.Time) int {
 		}
 	}
 	p.benched = p.benched[:n]
-	return p.want - n
+	return p.allowed() - n
+}
+
+// allowed returns how many receives the queue is worth.
+func (p *Pace) allowed() int {
+	return min(p.Receivers, max(int(p.want), int((p.there-unsure)/full)))
 }
 
 // benchEnd returns when the next receiver's back-off ends; zero if none sits one out.
@@ -244,82 +259,7 @@ func (p *Pace) limit(v View) int {
 // receivers can bring at once.
 func (p *Pace) ahead(v View) int {
 	calls := p.service.within(prefetch, p.Slots, v.Now)
-	return min(int(calls)*p.Batch, full*p.want+p.Batch)
-}
-
-// adapt changes the number of receivers: one more while answers come back full
-// and handlers wait for more, fewer when they do not, one when the queue is empty.
-// An answer at least half full changes nothing: SQS gives those while thousands
-// of messages wait.
-func (p *Pace) adapt(a Answer, v View) {
-	switch {
-	case a.Got == 0:
-		p.want = 1
-	case a.Got == a.Asked && a.Hungry:
-		p.want = min(p.Receivers, p.beyond(p.wanted(v.Now), a, v.Now))
-	case 2*a.Got < a.Asked && p.holds():
-		p.want, p.surprises = 1, 0
-	case 2*a.Got < a.Asked:
-		p.want = max(1, p.want-1)
-	}
-	if a.Got > 0 && p.Batch == 1 {
-		p.want = max(p.want, min(p.Receivers, p.spare(v.Latency)))
-	}
-}
-
-// beyond returns how many of the wanted receivers there are to be after a full answer:
-// all, up to plenty. More bring more as long as it is the way to SQS that takes the
-// time, and not the processor, or SQS: then answers only take longer. Four answers
-// make one receiver more, so that a short burst does not leave many of them waiting at
-// an empty queue.
-func (p *Pace) beyond(wanted int, a Answer, now time.Time) int {
-	const each = 4
-	p.promising--
-	if took := now.Sub(a.Sent); took <= sluggish*p.fast(took, now) {
-		p.promising += 2
-	}
-	if wanted <= plenty {
-		p.promising = 0
-		return wanted
-	}
-	step := p.promising / each
-	p.promising -= step * each
-	return max(plenty, min(wanted, p.want+step))
-}
-
-// fast returns how long a full answer takes at least, after one that took so long.
-func (p *Pace) fast(took time.Duration, now time.Time) time.Duration {
-	passed := now.Sub(p.timed)
-	p.timed = now
-	if p.fastest == 0 || took < p.fastest || passed > faded {
-		p.fastest = took
-	}
-	p.fastest += inSeconds((took - p.fastest).Seconds() * (passed.Seconds() / faded.Seconds()))
-	return p.fastest
-}
-
-// wanted returns how many receivers a full answer speaks for. Where receives are
-// held back, the rate tells what to expect: receivers beyond that would find the
-// queue empty and come back with a message each. Answers that are full all the
-// same, twice in a row, show that there is more.
-func (p *Pace) wanted(now time.Time) int {
-	if !p.holds() {
-		return p.want + 1
-	}
-	backlog := p.arrival.backlog(now)
-	if backlog > 0 {
-		p.surprises = 0
-		return 1 + int(backlog/full)
-	}
-	p.surprises++
-	return 1 + p.surprises/2
-}
-
-// enoughOut tells whether the receives that are out bring all that is expected to
-// be in the queue.
-func (p *Pace) enoughOut(now time.Time) bool {
-	const sure = full + full/2 // as far as an average can be trusted
-	return p.holds() && p.surprises/2 < p.out && p.arrival.backlog(now) < float64(p.asked+sure)
+	return min(int(calls)*p.Batch, full*p.allowed()+p.Batch)
 }
 
 // holds tells whether receives are held back: not where a message is handled as
@@ -330,13 +270,13 @@ func (p *Pace) holds() bool { return p.Hold && p.Batch > 1 }
 // waiting whenever a message is sent, also while the others' answers travel. Only
 // where a receive brings a single message anyway: more receivers would make
 // fuller answers emptier.
-func (p *Pace) spare(latency time.Duration) int {
+func (p *Pace) spare(latency time.Duration) float64 {
 	const few = 1.25 // messages that come meanwhile; a rate of one is at times measured as more
 	meanwhile := p.arrival.rate * latency.Seconds()
 	if meanwhile > few || meanwhile == 0 {
 		return 1
 	}
-	return 1 + int(math.Ceil(meanwhile+3*math.Sqrt(meanwhile)))
+	return 1 + math.Ceil(meanwhile+3*math.Sqrt(meanwhile))
 }
 
 // holdBack decides how long to leave messages in the queue after an answer that
@@ -344,7 +284,7 @@ func (p *Pace) spare(latency time.Duration) int {
 // lease, and n messages cost n/10 receives instead of up to n.
 func (p *Pace) holdBack(a Answer, v View) {
 	p.heldUntil = time.Time{}
-	if !p.holds() || a.Got == a.Asked || v.Waiting == 0 || v.Due.IsZero() {
+	if v.Waiting == 0 || v.Due.IsZero() {
 		return
 	}
 	if v.Now.Sub(a.Sent) > calm || p.arrival.jumped {
@@ -384,7 +324,7 @@ func (p *Pace) failed(a Answer, now time.Time) {
 		}
 	}
 	if p.failures >= outage {
-		p.want = 1
+		p.want, p.there = 1, 0
 	}
 	bound := min(maxDelay.Seconds(), firstDelay.Seconds()*math.Pow(2, float64(p.failures-1)))
 	p.benched = append(p.benched, now.Add(inSeconds(bound*p.Rand())))

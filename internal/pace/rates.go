@@ -18,7 +18,8 @@ func (a *average) note(v float64) {
 
 // arrival observes how fast messages come into the queue. While answers come
 // back full it is the receivers that are observed, not the senders, so a
-// measurement ends only with an answer that emptied the queue.
+// measurement ends only with an answer that emptied the queue; until then it is a
+// lower bound.
 type arrival struct {
 	rate   float64 // messages a second
 	jumped bool    // the last measurement was several times the rate before it
@@ -41,10 +42,13 @@ func (a *arrival) note(got int, more bool, now time.Time) {
 		return
 	}
 	took := now.Sub(a.since)
+	measured := float64(a.count) / took.Seconds()
+	if more && took >= memory {
+		a.rate = max(a.rate, measured) // so many have come at least
+	}
 	if more || took < shortest {
 		return
 	}
-	measured := float64(a.count) / took.Seconds()
 	a.jumped = a.rate > 0 && a.count >= full && measured > burst*a.rate
 	if a.rate == 0 || a.jumped {
 		a.known = 0
@@ -52,12 +56,6 @@ func (a *arrival) note(got int, more bool, now time.Time) {
 	a.rate += (measured - a.rate) * float64(took) / float64(took+a.known) // the longer the surer
 	a.known = min(memory, a.known+took)
 	a.since, a.count = now, 0
-}
-
-// backlog estimates how many messages have come since the queue was seen empty
-// and are still there.
-func (a *arrival) backlog(now time.Time) float64 {
-	return a.rate*now.Sub(a.since).Seconds() - float64(a.count)
 }
 
 // service observes how fast handlers are.
