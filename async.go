@@ -411,7 +411,7 @@ func (r *run) linger(others int64) time.Duration {
 	switch asked := r.opts.DeleteLinger; {
 	case asked > 0 && !r.ending.Load():
 		return asked
-	case asked < 0 || others <= 0:
+	case asked < 0 || others <= 0 && (r.ending.Load() || !r.brisk.Load()):
 		return 0
 	default:
 		return defaultLinger

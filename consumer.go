@@ -448,6 +448,7 @@ type run struct {
 	aside   *aside.Queue
 	ending  atomic.Bool  // the stop has begun
 	onWay   atomic.Int64 // messages that are waiting or being handled: their deletes will come
+	brisk   atomic.Bool  // messages come so often that another delete follows within a moment
 	latency atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
 	newCall  func() (context.Context, context.CancelCauseFunc) // for a handler call
@@ -533,7 +534,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	})
 	r.pace = pace.New(pace.Config{
 		Batch: o.BatchSize, Slots: o.Concurrency, WaitTime: o.WaitTime, Receivers: o.Receivers,
-		MaxInFlight: maxInFlight, Hold: !drain, Rand: o.rand,
+		MaxInFlight: maxInFlight, Hold: !drain, Linger: o.ReceiveLinger, Rand: o.rand,
 	})
 	if o.MaxDuration > 0 {
 		r.limit = time.Now().Add(o.MaxDuration)
@@ -858,7 +859,7 @@ func (r *run) answered(a *answer) {
 	hungry := r.running.n < r.opts.Concurrency && r.collector.ready() < r.opts.BatchSize
 	r.recovered()
 	r.c.tally.LastReceive.Store(now.UnixNano())
-	r.take(a)
+	fresh := r.take(a)
 	r.empty = len(a.messages) == 0
 	if r.drain && r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {
 		r.close()
@@ -867,24 +868,20 @@ func (r *run) answered(a *answer) {
 		r.close()
 	}
 	r.dispatch(now)
-	end := pace.Answer{Asked: a.asked, Got: len(a.messages), Hungry: hungry, Sent: a.sent, Since: a.since}
-	end.Aged, end.Oldest, end.Youngest = a.ages()
+	end := pace.Answer{Asked: a.asked, Got: len(a.messages), New: len(fresh), Hungry: hungry, Sent: a.sent, Since: a.since}
+	end.Aged, end.Oldest, end.Youngest = ages(fresh)
 	r.pace.Answered(end, r.view(now))
+	r.brisk.Store(r.pace.Rate()*defaultLinger.Seconds() >= 1)
 }
 
 // ages returns how many of the messages are received for the first time, and the ages of
-// the oldest and the youngest of these.
-func (a *answer) ages() (n int, oldest, youngest time.Duration) {
-	for i := range a.messages {
-		of := a.messages[i].Attributes
-		if of[string(types.MessageSystemAttributeNameApproximateReceiveCount)] != "1" {
+// the oldest and the youngest of these when they arrived.
+func ages(fresh []*held) (n int, oldest, youngest time.Duration) {
+	for _, h := range fresh {
+		if h.ReceiveCount > 1 || h.SentAt.IsZero() {
 			continue
 		}
-		ms, err := strconv.ParseInt(of[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
-		if err != nil {
-			continue
-		}
-		age := a.arrived.Sub(time.UnixMilli(ms))
+		age := h.arrived.Sub(h.SentAt)
 		if n++; n == 1 {
 			oldest, youngest = age, age
 		}
@@ -930,15 +927,16 @@ func (r *run) recovered() {
 	}
 }
 
-// take puts the messages of an answer under leases and into the collector.
-func (r *run) take(a *answer) {
+// take puts the messages of an answer under leases and into the collector, and returns
+// those that were not in hand already.
+func (r *run) take(a *answer) (fresh []*held) {
 	if r.received == 0 {
 		r.largest = smallest // until now nothing was known
 	}
 	r.received += len(a.messages)
 	r.c.tally.Received.Add(int64(len(a.messages)))
 	var room places
-	fresh := make([]*held, 0, len(a.messages))
+	fresh = make([]*held, 0, len(a.messages))
 	receipts := make([]lease.Receipt[*held], 0, len(a.messages))
 	var twice []*held
 	for i := range a.messages {
@@ -957,6 +955,7 @@ func (r *run) take(a *answer) {
 		r.adopt(r.hand[newer.key()], newer, a)
 	}
 	r.admit(fresh...)
+	return fresh
 }
 
 // places are where the messages of an answer go. Small ones share an allocation. A

@@ -127,6 +127,11 @@ type Options struct {
 	// have SendMessage then, as *sqs.Client has. "": such messages only fail.
 	DeadLetterQueueURL string
 
+	// ReceiveLinger is how long messages may stay in the queue so that each receive
+	// brings several, at a batch size of 1, up to 10 s. 0 means not at all: a receive
+	// waits whenever a message is sent, as far as 16 of them can.
+	ReceiveLinger time.Duration
+
 	// DeleteLinger is how long a delete waits for others to share its call. 0
 	// means up to 50 ms while other messages are being handled, whose deletes are
 	// on their way, and not at all otherwise. A negative one means never; a

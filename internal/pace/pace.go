@@ -49,6 +49,7 @@ type Config struct {
 	Receivers   int            // receives at once, at most
 	MaxInFlight int            // messages held at once, at most
 	Hold        bool           // whether receives are held back so that they come back fuller
+	Linger      time.Duration  // event at a time: how long messages may lie in the queue for that; not required
 	Rand        func() float64 // jitter, in [0, 1)
 }
 
@@ -68,10 +69,11 @@ type View struct {
 // An Answer is the end of a receive.
 type Answer struct {
 	Asked, Got int
+	New        int  // of those it got: messages that were not in hand already
 	Hungry     bool // handlers had nothing to do when it came
 	Sent       time.Time
 	Since      time.Time     // what [Pace.Sent] said when it went out; zero: nothing is known
-	Aged       int           // messages that nobody has received before; the ages are theirs, by two clocks that may differ
+	Aged       int           // new messages that nobody has received before; the ages are theirs, by two clocks that may differ
 	Oldest     time.Duration // since it was sent
 	Youngest   time.Duration
 	Failed     bool
@@ -85,13 +87,13 @@ type Pace struct {
 
 	out   int     // receives that wait for their answers
 	asked int     // messages that they asked for
-	want  float64 // receives at once that the answers ask for
+	n     float64 // receives that may be out by the law
 
-	dry       bool      // the newest answer brought nothing: the next one will tell whether anything is there
+	dry       bool      // the newest answer brought nothing new: the next one will tell whether anything is there
 	there     float64   // batches: messages that the newest answer has left in the queue, by their age and the rate
 	short     time.Time // when the newest receive went out that came back not full
 	row       row
-	got       float64 // messages of an answer, a moving average
+	size      float64 // of answers, a moving average
 	ages      ages
 	span      span
 	throttled float64 // share of the latest answers
@@ -112,7 +114,7 @@ type Pace struct {
 
 // New returns a Pace for a consumer that has just begun.
 func New(c Config) *Pace {
-	return &Pace{Config: c, want: 1}
+	return &Pace{Config: c, n: 1}
 }
 
 // Next says how many messages a receive should ask for that goes out now; 0 means
@@ -195,11 +197,14 @@ func (p *Pace) Answered(a Answer, v View) {
 	}
 	p.failures, p.failedAt = 0, time.Time{}
 	p.slowDown(a, v.Now)
-	p.adapt(p.reading(a, v), a, v)
+	p.adapt(a, v)
 }
 
 // Handled notes that a handler call ended that took d.
 func (p *Pace) Handled(d time.Duration, now time.Time) { p.service.note(d, now) }
+
+// Rate returns how many messages come into the queue each second, as far as is known.
+func (p *Pace) Rate() float64 { return p.arrival.rate }
 
 // Outage returns until when receives are held off because of failures, and how
 // many there were in a row.
@@ -227,7 +232,7 @@ func (p *Pace) receivers(now time.Time) int {
 
 // allowed returns how many receives the queue is worth.
 func (p *Pace) allowed() int {
-	return min(p.Receivers, max(int(p.want), int((p.there-unsure)/full)))
+	return min(p.Receivers, max(int(p.n), int((p.there-unsure)/full)))
 }
 
 // benchEnd returns when the next receiver's back-off ends; zero if none sits one out.
@@ -258,26 +263,14 @@ func (p *Pace) limit(v View) int {
 // which a slot comes free within a second, but no more than a batch needs and the
 // receivers can bring at once.
 func (p *Pace) ahead(v View) int {
-	calls := p.service.within(prefetch, p.Slots, v.Now)
-	return min(int(calls)*p.Batch, full*p.allowed()+p.Batch)
+	calls := math.Floor(p.service.within(prefetch, p.Slots, v.Now))
+	most := full*p.allowed() + p.Batch
+	return int(min(calls*float64(p.Batch), float64(most)))
 }
 
 // holds tells whether receives are held back: not where a message is handled as
 // soon as it arrives.
 func (p *Pace) holds() bool { return p.Hold && p.Batch > 1 }
-
-// spare returns how many receives should wait at a trickle, so that one is
-// waiting whenever a message is sent, also while the others' answers travel. Only
-// where a receive brings a single message anyway: more receivers would make
-// fuller answers emptier.
-func (p *Pace) spare(latency time.Duration) float64 {
-	const few = 1.25 // messages that come meanwhile; a rate of one is at times measured as more
-	meanwhile := p.arrival.rate * latency.Seconds()
-	if meanwhile > few || meanwhile == 0 {
-		return 1
-	}
-	return 1 + math.Ceil(meanwhile+3*math.Sqrt(meanwhile))
-}
 
 // holdBack decides how long to leave messages in the queue after an answer that
 // was not full, so that the next one comes back fuller. There nothing needs a
@@ -320,11 +313,11 @@ func (p *Pace) failed(a Answer, now time.Time) {
 	if a.Throttled {
 		p.throttled += 1.0 / lately
 		if p.throttled > pressure {
-			p.want = max(1, p.want*3/4)
+			p.n = max(1, p.n*3/4)
 		}
 	}
 	if p.failures >= outage {
-		p.want, p.there = 1, 0
+		p.n, p.there = 1, 0
 	}
 	bound := min(maxDelay.Seconds(), firstDelay.Seconds()*math.Pow(2, float64(p.failures-1)))
 	p.benched = append(p.benched, now.Add(inSeconds(bound*p.Rand())))
@@ -335,7 +328,7 @@ func (p *Pace) failed(a Answer, now time.Time) {
 // does so now and then, a stand-in for it may do so always.
 func (p *Pace) slowDown(a Answer, now time.Time) {
 	const some, most = 3, 10 // up to there it is chance; and 5 ms doubled seven times is long enough
-	if a.Got > 0 || now.Sub(a.Sent) >= calm/2 {
+	if a.New > 0 || now.Sub(a.Sent) >= calm/2 {
 		p.hasty = 0
 		return
 	}

@@ -109,9 +109,9 @@ func TestReceiversGrowWithFullAnswersAndShrinkToOne(t *testing.T) {
 	for want := 1; want <= 16; want++ {
 		more := out(p, v)
 		require.Positive(t, more)
-		p.Answered(pace.Answer{Asked: 10, Got: 10, Hungry: true, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now}, v)
 		require.Positive(t, out(p, v))
-		p.Answered(pace.Answer{Asked: 10, Got: 10, Hungry: true, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now}, v)
 	}
 	p.Answered(pace.Answer{Asked: 10, Sent: v.Now.Add(-20 * time.Second)}, v)
 	require.Zero(t, out(p, v), "an empty queue needs a single receiver")
@@ -141,7 +141,7 @@ func TestFailuresAreBackedOffUpToThirtySeconds(t *testing.T) {
 	require.Greater(t, last, 29*time.Second)
 	n, _ := p.Next(v)
 	p.Sent(n)
-	p.Answered(pace.Answer{Asked: n, Got: 1, Sent: v.Now}, v)
+	p.Answered(pace.Answer{Asked: n, Got: 1, New: 1, Sent: v.Now}, v)
 	failures, _ := p.Outage()
 	require.Zero(t, failures)
 	n, _ = p.Next(v)
@@ -153,7 +153,7 @@ func TestReceivesThatWereOutTogetherFailOnce(t *testing.T) {
 	v := view(0, 1000, 0, 0)
 	for range 8 {
 		out(p, v)
-		p.Answered(pace.Answer{Asked: 10, Got: 10, Hungry: true, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now}, v)
 	}
 	n := out(p, v)
 	require.Greater(t, n, 1)
@@ -176,7 +176,7 @@ func TestAReceiveIsHeldBackWhileABatchFillsAndNotAfterAFullAnswer(t *testing.T) 
 		p.Sent(n)
 		v = view(time.Millisecond, 10, got, got)
 		v.Due = v.Now.Add(5 * time.Second)
-		p.Answered(pace.Answer{Asked: n, Got: got, Sent: began}, v)
+		p.Answered(pace.Answer{Asked: n, Got: got, New: got, Sent: began}, v)
 		return p, v
 	}
 	p, v := fresh(1)
@@ -217,9 +217,9 @@ func (b *backlog) answer(took time.Duration, throttled bool) {
 	sent := b.out[0]
 	b.out = b.out[1:]
 	b.at = max(b.at, sent+took)
-	a := pace.Answer{Asked: 10, Got: 10, Hungry: true, Sent: began.Add(sent)}
+	a := pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: began.Add(sent)}
 	if throttled {
-		a.Got, a.Failed, a.Throttled = 0, true, true
+		a.Got, a.New, a.Failed, a.Throttled = 0, 0, true, true
 	}
 	b.p.Answered(a, view(b.at, 10_000, 0, 0))
 }
@@ -240,25 +240,6 @@ func busy(t *testing.T, receivers int) *backlog {
 	c := events(10_000)
 	c.Receivers = receivers
 	return &backlog{t: t, p: pace.New(c)}
-}
-
-func TestATrickleHasSpareReceiversWhateverItsFirstIntervalWas(t *testing.T) {
-	for _, first := range []time.Duration{11 * time.Millisecond, 25 * time.Millisecond, time.Second} {
-		p := pace.New(events(100))
-		at, waiting := time.Duration(0), out(p, view(0, 100, 0, 0))
-		for i := range 400 { // 40 messages a second, calls of 10 ms: 0.4 of them at once
-			if i == 1 {
-				at += first
-			} else {
-				at += 25 * time.Millisecond
-			}
-			v := view(at, 100, 0, 0)
-			p.Answered(pace.Answer{Asked: 10, Got: 1, Hungry: true, Sent: v.Now.Add(-20 * time.Millisecond)}, v)
-			p.Handled(0, v.Now)
-			waiting += out(p, v) - 1
-		}
-		require.Equal(t, 4, waiting, "after a first interval of %v", first)
-	}
 }
 
 func TestReceiversBecomeMoreThanPlentyWhileThatHelps(t *testing.T) {

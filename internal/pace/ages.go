@@ -1,0 +1,91 @@
+package pace
+
+import "time"
+
+const (
+	surely    = 0.25            // share of answers that have waited, so that it is not just slow ones
+	believed  = 5 * time.Minute // so long the age of a fresh message is believed
+	plausible = 5 * time.Second // two clocks differ by no more, unless something surer says so
+)
+
+// ages knows how old a fresh message is when it comes, by two clocks that may differ. A
+// message is fresh if it came while a receive waited for it: a quarter of the answers have
+// waited, or one has for a second. Where no receive ever waits, a trial finds it out.
+type ages struct {
+	fresh  time.Duration // of those that came while a receive waited; until that is known, the least
+	spread time.Duration // how far their ages are from it, on the average
+	any    bool          // an age was seen
+	known  bool          // fresh is known
+	until  time.Time     // that is believed
+	waited float64       // share of the latest answers
+	seen   int           // answers that the share is of
+	trial  trial
+}
+
+// tolerance is how much older than fresh a message may seem that is fresh.
+func (g *ages) tolerance() time.Duration { return 3*g.spread + tick }
+
+// note notes the ages of an answer, with so many receivers of those that there may be.
+func (g *ages) note(a Answer, took time.Duration, v View, receivers, most int) {
+	waited := 0.0
+	if took > patient*v.Latency {
+		waited = 1
+	}
+	g.seen = min(g.seen+1, 2*several)
+	g.waited += (waited - g.waited) / float64(g.seen)
+	if g.known && v.Now.After(g.until) {
+		g.known, g.trial = false, trial{}
+	}
+	mostly := g.seen >= several && g.waited >= surely && (g.known || a.Youngest.Abs() < plausible)
+	switch {
+	case waited > 0 && (took >= calm || mostly):
+		g.confirm(a.Youngest, v)
+	case !g.known && g.trial.ended(a.Youngest, receivers, receivers >= most, v.Latency):
+		g.confirm(g.trial.low, v)
+	}
+	if !g.any || a.Youngest < g.fresh-g.tolerance() || !g.known && a.Youngest < g.fresh {
+		g.any, g.fresh, g.spread = true, a.Youngest, 0
+	}
+}
+
+// confirm notes the age of a message that came while a receive waited for it. One that is
+// far off counts little: its answer was slow.
+func (g *ages) confirm(age time.Duration, v View) {
+	const slowly = 16
+	if !g.known {
+		g.any, g.known, g.fresh, g.spread = true, true, age, 0
+	}
+	off := min(age-g.fresh, max(v.Latency, 4*g.spread))
+	g.fresh += off / slowly
+	g.spread += (off.Abs() - g.spread) / slowly
+	g.until = v.Now.Add(believed)
+}
+
+// A trial finds out how old fresh messages are where no receive ever waits for any: if
+// twice the receivers do not bring younger ones, no older ones are left.
+type trial struct {
+	before, low time.Duration // ages of the youngest, with fewer receivers and with those that there are now
+	from        int           // receivers before
+	count       int           // answers that low is of
+}
+
+// ended notes the age of the youngest message of an answer, and reports whether it is
+// known now that low is that of a fresh one.
+func (t *trial) ended(age time.Duration, receivers int, all bool, latency time.Duration) bool {
+	const little = 4
+	if t.from > 0 && receivers < 2*t.from && !all {
+		t.count = 0
+		return false
+	}
+	if t.count++; t.count == 1 || age < t.low {
+		t.low = age
+	}
+	if t.count < max(several, 2*receivers) {
+		return false
+	}
+	if t.from > 0 && t.low >= t.before-latency/little-tick {
+		return true
+	}
+	t.before, t.from, t.count = t.low, receivers, 0
+	return false
+}
