@@ -317,7 +317,14 @@ type Stats struct {
 	Handlers      int       // handler calls now
 	OldestHandler time.Time // when the longest of them began; zero: there is none
 	LastReceive   time.Time // when a receive succeeded last; zero: never
-	HooksDropped  int64     // hook calls and log lines dropped because hooks were too slow
+	Receives      int       // receives that are out now
+	ReceivesMost  int       // and as many as may be, by what messages have waited in the queue; at most Options.Receivers
+
+	// Lag is how long the oldest message had been in the queue that was received for
+	// the first time in the last half minute to minute. What SQS's clock differs from
+	// ours does not count, as far as it is known. 0: there was none.
+	Lag          time.Duration
+	HooksDropped int64 // hook calls and log lines dropped because hooks were too slow
 }
 
 // A State is what a [Consumer] is doing about receiving.
@@ -328,6 +335,7 @@ const (
 	StateStopped    State = "stopped"          // there is no run
 	StateReceiving  State = "receiving"        // a receive is out
 	StateWaiting    State = "waiting for room" // handlers are busy, or messages are left in the queue until a receive brings more of them
+	StateBehind     State = "falling behind"   // messages come faster than they are handled: see [Stats] for what is at its bound, handlers or receives
 	StatePaused     State = "paused"           // by Pause
 	StateBackingOff State = "backing off"      // receives fail
 	StateStopping   State = "stopping"         // what is held is finished
@@ -352,6 +360,7 @@ func (c *Consumer) Stats() Stats {
 		InFlight: int(t.InFlight.Load()), BytesInFlight: int(t.Bytes.Load()), Handlers: int(t.Handlers.Load()),
 		OldestHandler: tally.Moment(t.Oldest.Load()), LastReceive: tally.Moment(t.LastReceive.Load()),
 		HooksDropped: t.Dropped.Load(),
+		Receives:     int(t.Receives.Load()), ReceivesMost: int(t.Allowed.Load()), Lag: time.Duration(t.Lag.Load()),
 	}
 	for why, n := range c.batches.Counts() {
 		s.Batches[Reason(why)] = n
@@ -482,6 +491,7 @@ type run struct {
 	limit     time.Time // end of the run by MaxDuration; zero: none
 	dropped   int64     // hook calls by earlier runs
 	outage    bool      // receives fail and it has been said
+	behind    bool      // messages come faster than they are handled
 	bereft    int       // handler calls of a FIFO queue that are, see call
 }
 
@@ -1293,6 +1303,11 @@ func (r *run) publish(now time.Time) {
 	t.Handlers.Store(int64(r.running.n))
 	t.Dropped.Store(r.dropped + r.aside.Dropped())
 	t.Oldest.Store(r.oldest())
+	t.Receives.Store(int64(r.out))
+	t.Allowed.Store(int64(r.pace.Allowed()))
+	lag, rising := r.pace.Lag(now)
+	t.Lag.Store(int64(lag))
+	r.behind = rising
 	r.enter(r.state(), now)
 }
 
@@ -1347,6 +1362,8 @@ func (r *run) state() State {
 		return StatePaused
 	case failures >= worthSaying:
 		return StateBackingOff
+	case r.behind:
+		return StateBehind
 	case r.out > 0:
 		return StateReceiving
 	default:

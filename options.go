@@ -57,10 +57,10 @@ type Options struct {
 	// it has no effect. The longest is 11 h, since SQS lets a message be held for
 	// 12 h.
 	//
-	// Messages that trickle in are left in the queue for part of the wait time,
-	// so that each receive brings several: for at most half of it, and never for
-	// more than 5 s. A batch that could be full is noticed that much later; where
-	// messages are older than that, none are left.
+	// Messages that trickle in are left in the queue for part of the wait time, so
+	// that each receive brings several: for at most half of it, for at most 5 s, and
+	// no more than about 100 messages. A batch that could be full is noticed that much
+	// later. Once messages are older than that, none are left.
 	WaitTime time.Duration
 
 	// BatchBytes closes a batch that is not full before it grows larger than
@@ -78,11 +78,14 @@ type Options struct {
 	// nothing is received until there is room again. 0 means 64 MiB.
 	BytesInFlight int
 
-	// Receivers is how many receives may be out at once, 1 to 1,000. One is while
-	// the queue is idle; more while handlers wait for messages that lie in the queue,
-	// and more than 16 only while answers do not take longer because of it:
-	// with 20 ms for a call 16 receivers bring 8,000 messages a second. As many deletes
-	// may be out at once, or four if that is more. 0 means 46.
+	// Receivers is how many receives may be out at once, 1 to 1,000. One is out while
+	// the queue is idle. How long messages have lain in the queue decides how many
+	// more are: up to 16 so that a receive waits whenever a message is sent, and
+	// beyond 16 so that no message waits for more than about two round trips, for as
+	// long as more receives do not only take longer. In batches it is as many as bring
+	// what is in the queue. With 20 ms for a call 46 receivers bring up to 23,000
+	// messages a second, and fewer where SQS answers with fewer than ten. As many
+	// deletes may be out at once, or four if that is more. 0 means 46.
 	Receivers int
 
 	// VisibilityTimeout is how long SQS hides a message after a receive and after
@@ -128,13 +131,16 @@ type Options struct {
 	DeadLetterQueueURL string
 
 	// ReceiveLinger is how long messages may stay in the queue so that each receive
-	// brings several, at a batch size of 1, up to 10 s. 0 means not at all: a receive
-	// waits whenever a message is sent, as far as 16 of them can.
+	// brings several, at a batch size of 1: up to 10 s. At 100 messages a second 50 ms
+	// save four of five receives, and half of all events are handled 30 ms later. 0
+	// means that none stay there for that. In larger batches it has no effect, see
+	// WaitTime. A [Consumer.Drain] does not wait.
 	ReceiveLinger time.Duration
 
 	// DeleteLinger is how long a delete waits for others to share its call. 0
 	// means up to 50 ms while other messages are being handled, whose deletes are
-	// on their way, and not at all otherwise. A negative one means never; a
+	// on their way, or come so often that another is likely within that time, and not
+	// at all otherwise. A negative one means never; a
 	// positive one, up to 10 s, means always: at 40 messages a second 200 ms save
 	// nine of ten delete calls. Handlers do not wait for it. On a FIFO queue a delete
 	// goes at once when others of its message group have been received; those that are
@@ -239,6 +245,7 @@ func (o Options) validate(client Client) error {
 	wrong.outsideTime("ProcessingLimit", o.ProcessingLimit, 0, maxVisibility)
 	wrong.outsideTime("ShutdownTimeout", o.ShutdownTimeout, time.Millisecond, maxVisibility)
 	wrong.outsideTime("InPlaceTime", o.InPlaceTime, time.Millisecond, 11*time.Hour)
+	wrong.outsideTime("ReceiveLinger", o.ReceiveLinger, 0, 10*time.Second)
 	wrong.outsideTime("DeleteLinger", o.DeleteLinger, -1<<63, 10*time.Second)
 	wrong.outsideTime("MaxDuration", o.MaxDuration, 0, 1<<63-1)
 	wrong.fraction("VisibilityTimeout", o.VisibilityTimeout)

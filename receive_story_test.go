@@ -426,3 +426,29 @@ func TestTheReceiveLoopNeverFallsSilent(t *testing.T) {
 		require.Empty(w, w.left())
 	})
 }
+
+func TestAConsumerThatFallsBehindSaysSo(t *testing.T) {
+	for name, opts := range map[string]sluice.Options{"events": {}, "batches": {BatchSize: 10}} {
+		t.Run(name, func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.slow(8 * time.Millisecond)
+				c := w.consumer(opts)
+				stop := w.run(c, w.handler(takes(time.Duration(max(1, opts.BatchSize))*time.Second)))
+				n := w.trickle(50, 5*time.Minute) // ten a second are handled
+				s := c.Stats()
+				require.Equal(w, sluice.StateBehind, c.Health().State)
+				require.Greater(w, s.Lag, time.Minute)
+				require.Equal(w, 10, s.Handlers, "the handlers are at their bound")
+				time.Sleep(25 * time.Minute)
+				require.Equal(w, n, w.handled())
+				s = c.Stats()
+				require.Equal(w, sluice.StateReceiving, c.Health().State)
+				require.Zero(w, s.Lag)
+				require.LessOrEqual(w, s.Receives, s.ReceivesMost)
+				require.Equal(w, 1, s.ReceivesMost, "an idle queue needs one")
+				require.NoError(w, stop())
+				require.Zero(w, c.Stats().Receives)
+			})
+		})
+	}
+}

@@ -12,18 +12,28 @@ const (
 // message is fresh if it came while a receive waited for it: a quarter of the answers have
 // waited, or one has for a second. Where no receive ever waits, a trial finds it out.
 type ages struct {
-	fresh  time.Duration // of those that came while a receive waited; until that is known, the least
-	spread time.Duration // how far their ages are from it, on the average
-	any    bool          // an age was seen
-	known  bool          // fresh is known
-	until  time.Time     // that is believed
-	waited float64       // share of the latest answers
-	seen   int           // answers that the share is of
-	trial  trial
+	fresh     time.Duration // of those that came while a receive waited; until that is known, the least
+	spread    time.Duration // how far their ages are from it, on the average
+	any       bool          // an age was seen
+	known     bool          // fresh is known
+	until     time.Time     // that is believed
+	last      time.Time     // when it was confirmed last
+	confirmed int           // how often it was
+	waited    float64       // share of the latest answers
+	seen      int           // answers that the share is of
+	trial     trial
 }
 
 // tolerance is how much older than fresh a message may seem that is fresh.
 func (g *ages) tolerance() time.Duration { return 3*g.spread + tick }
+
+// of returns how long a message of the given age had been in the queue, as far as is known.
+func (g *ages) of(age time.Duration) time.Duration {
+	if g.known {
+		age -= g.fresh
+	}
+	return max(0, age)
+}
 
 // note notes the ages of an answer, with so many receivers of those that there may be.
 func (g *ages) note(a Answer, took time.Duration, v View, receivers, most int) {
@@ -36,7 +46,11 @@ func (g *ages) note(a Answer, took time.Duration, v View, receivers, most int) {
 	if g.known && v.Now.After(g.until) {
 		g.known, g.trial = false, trial{}
 	}
-	mostly := g.seen >= several && g.waited >= surely && (g.known || a.Youngest.Abs() < plausible)
+	differ := a.Youngest
+	if g.known {
+		differ -= g.fresh
+	}
+	mostly := g.seen >= several && g.waited >= surely && differ.Abs() < plausible
 	switch {
 	case waited > 0 && (took >= calm || mostly):
 		g.confirm(a.Youngest, v)
@@ -51,14 +65,18 @@ func (g *ages) note(a Answer, took time.Duration, v View, receivers, most int) {
 // confirm notes the age of a message that came while a receive waited for it. One that is
 // far off counts little: its answer was slow.
 func (g *ages) confirm(age time.Duration, v View) {
-	const slowly = 16
+	const slowly, drift = 16, 1000 // clocks drift apart by no more than a thousandth
 	if !g.known {
-		g.any, g.known, g.fresh, g.spread = true, true, age, 0
+		g.any, g.known, g.fresh, g.spread, g.confirmed = true, true, age, 0, 0
 	}
 	off := min(age-g.fresh, max(v.Latency, 4*g.spread))
-	g.fresh += off / slowly
+	step := off / slowly
+	if g.confirmed++; g.confirmed > slowly {
+		step = min(step, v.Now.Sub(g.last)/drift)
+	}
+	g.fresh += step
 	g.spread += (off.Abs() - g.spread) / slowly
-	g.until = v.Now.Add(believed)
+	g.last, g.until = v.Now, v.Now.Add(believed)
 }
 
 // A trial finds out how old fresh messages are where no receive ever waits for any: if

@@ -7,18 +7,17 @@ import (
 
 // The law. It decides how many receives may be out, n, from 1 to Receivers. The number of
 // messages in an answer has no part in it, since SQS gives three where thousands wait.
-// What counts is how long the oldest message of an answer lay in the queue before the
-// receive went out that brought it:
+// What counts is how long the oldest message of an answer lay in the queue:
 //
-//	lay = (arrived − SentTimestamp) − fresh − (arrived − receive sent)
+//	lay = (arrived − SentTimestamp) − fresh
 //
 // Here fresh is the age of a message that came while a receive waited for it: the way of
-// an answer, and what the two clocks differ by. An answer missed something if its receive
-// found the message there and lay > grace + 3·spread, where spread is how far the ages of
-// fresh messages lie apart.
+// an answer, and what the two clocks differ by. An answer missed something if it came
+// within four round trips and lay > grace + 3·spread + 1 ms, where spread is how far the
+// ages of fresh messages lie apart.
 //
 //	              event at a time                       batches
-//	grace         Linger, and L when n ≥ 16             since the last receive that came back not full
+//	grace         0; when n ≥ 16 it is 3/2 L            since the last receive that came back not full
 //	missed        n += 1                                n += 1
 //	not missed    n −= w/200                            n −= 1/2; when n < 2 the next receive is held back
 //	besides                                             n ≥ (rate · age of the youngest − 5) / 10
@@ -29,6 +28,8 @@ import (
 // Event at a time, receivers double in a round trip while messages lie in the queue, and
 // come to rest where one answer in 200 finds one that did. Up to 16 of them the aim is
 // that a receive always waits; beyond, that no message waits for more than two round trips.
+// With a Linger the grace is Linger + 3/2 L, n shrinks by 1/16, and each receiver rests for
+// Linger after an answer that was not full.
 //
 // In batches a sweep goes on until the answers bring nothing that an earlier one has left.
 // A rate that is too low lets the age of the messages grow until the receivers are enough,
@@ -47,6 +48,7 @@ const (
 	unsure  = full / 2  // messages that an estimate may be too high by
 	probing = 0.25      // of a receiver more, for an answer that may be due to too few of them
 	fewer   = 1.0 / 200 // of one less, for an answer that missed nothing
+	sparing = 1.0 / 16  // of one less, where messages may linger in the queue
 	parting = 1.0 / 2   // of one less, where receives are held back
 	strayed = 1.0 / 4   // of one less, for an answer from servers that had nothing
 )
@@ -74,6 +76,7 @@ func (p *Pace) read(a Answer, v View) reading {
 	if p.ages.known && !known {
 		p.n = max(1, p.n/2) // the others were to find that out
 	}
+	p.lag.note(p.ages.of(a.Oldest), v.Now)
 	r.missed = r.prompt && p.missed(a, v)
 	r.unsure = r.prompt && !p.ages.known
 	r.behind = a.Youngest - p.ages.fresh
@@ -118,11 +121,16 @@ func (p *Pace) adapt(a Answer, v View) {
 // follow adapts where a message is to be handled as soon as it is there.
 func (p *Pace) follow(r reading, a Answer, v View) {
 	p.size += (float64(a.Got) - p.size) / lately
+	if r.full {
+		p.brings = min(full, max(p.brings, 2*float64(a.Got)))
+	} else {
+		p.brings += (float64(a.Got) - p.brings) / 2
+	}
 	blind := !r.aged || p.ages.spread > v.Latency
 	backlog := r.full && (r.unsure || blind || p.row.n >= several)
 	switch {
 	case !a.Hungry:
-		p.less(fewer * p.worth())
+		p.less(p.worth())
 	case r.missed, backlog:
 		p.more(1, r, v.Now)
 	case r.unsure, blind && r.took <= patient*v.Latency:
@@ -131,18 +139,21 @@ func (p *Pace) follow(r reading, a Answer, v View) {
 		p.less(probing / several)
 	case r.full: // it says nothing
 	default:
-		p.less(fewer * p.worth())
+		p.less(p.worth())
 	}
 	if p.Linger > 0 && p.Hold && !r.full && !r.missed {
 		p.benched = append(p.benched, v.Now.Add(p.Linger))
 	}
 }
 
-// worth is what a receiver less saves: little where each receive brings a single message,
-// however many there are.
+// worth is how much of a receiver less an answer speaks for: little where each receive
+// brings a single message, however many there are.
 func (p *Pace) worth() float64 {
 	const least = 0.25
-	return min(1, max(least, p.size-1+least))
+	if p.Linger > 0 {
+		return sparing
+	}
+	return fewer * min(1, max(least, p.size-1+least))
 }
 
 // sweep adapts where receives are held back: as many go out as bring what has come into

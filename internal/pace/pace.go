@@ -22,6 +22,8 @@ import (
 const (
 	full = 10 // messages in one receive; SQS gives no more
 
+	worthLeaving = 100 // messages left in the queue for a receive to bring several; more of them would save no more calls
+
 	prefetch  = time.Second            // messages wait no longer for a handler, at the observed rate
 	maxGather = 100 * time.Millisecond // a receive waits at most this long for more slots to come free
 	minHold   = 50 * time.Millisecond  // the first time that a receive is held back after an idle spell
@@ -94,12 +96,15 @@ type Pace struct {
 	short     time.Time // when the newest receive went out that came back not full
 	row       row
 	size      float64 // of answers, a moving average
+	brings    float64 // messages that an answer brings if there is room for ten
 	ages      ages
 	span      span
 	throttled float64 // share of the latest answers
 
 	arrival arrival
 	service service
+
+	lag lag
 
 	hold      time.Duration // how long receives were held back last
 	heldUntil time.Time
@@ -114,7 +119,7 @@ type Pace struct {
 
 // New returns a Pace for a consumer that has just begun.
 func New(c Config) *Pace {
-	return &Pace{Config: c, n: 1}
+	return &Pace{Config: c, n: 1, brings: full}
 }
 
 // Next says how many messages a receive should ask for that goes out now; 0 means
@@ -131,32 +136,43 @@ func (p *Pace) Next(v View) (n int, at time.Time) {
 		return 0, time.Time{} // until some of them are settled
 	}
 	limit := p.limit(v)
-	n = min(full, limit-v.Waiting-p.asked, v.Budget, p.MaxInFlight-v.Held-p.asked)
+	room := limit - v.Waiting - p.asked
+	portion := p.portion(room)
+	n = min(full, portion, v.Budget, p.MaxInFlight-v.Held-p.asked)
 	if n <= 0 {
 		p.gather = time.Time{}
 		return 0, time.Time{}
 	}
-	if p.useful(n, limit, v) {
+	if n == portion && portion < room || p.useful(n, room, v) {
 		return n, time.Time{}
 	}
 	return p.gathered(n, limit, v)
 }
 
-// useful tells whether a receive for n messages is as large as is worth waiting for.
-func (p *Pace) useful(n, limit int, v View) bool {
+// portion returns how much of the room a receive may ask for. Where answers bring fewer
+// than they are asked for, one that asked for all would keep the room from the others.
+func (p *Pace) portion(room int) int {
+	if p.holds() || room >= full*(p.allowed()-p.out) {
+		return room
+	}
+	return min(room, int(math.Ceil(1.5*p.brings)))
+}
+
+// useful reports whether a receive for n messages is as large as is worth waiting for.
+func (p *Pace) useful(n, room int, v View) bool {
 	switch {
 	case n >= min(full, v.Enough):
 		return true // it cannot become larger
 	case v.Held == 0:
 		return true // nothing is under way that could make it larger
 	default:
-		return p.Batch > 1 && v.Free > 0 && n == limit-v.Waiting-p.asked // it completes the batch
+		return p.Batch > 1 && v.Free > 0 && n == room // it completes the batch
 	}
 }
 
 // gathered decides on a receive for fewer messages than a fuller one soon could
 // ask for. Slots that come free together are worth one receive, so it waits for a
-// fiftieth of what a handler takes.
+// fiftieth of what a handler takes, and for a round trip at most: a message may lie there.
 func (p *Pace) gathered(n, limit int, v View) (int, time.Time) {
 	if v.Free == 0 && n < min(full, limit) {
 		p.gather = time.Time{}
@@ -165,7 +181,7 @@ func (p *Pace) gathered(n, limit int, v View) (int, time.Time) {
 	if p.gather.IsZero() {
 		p.gather = v.Now
 	}
-	at := p.gather.Add(min(maxGather, max(minGather, p.service.perCall()/50)))
+	at := p.gather.Add(min(maxGather, max(minGather, p.service.perCall()/50), p.Linger+v.Latency))
 	if v.Now.Before(at) {
 		return 0, at
 	}
@@ -202,6 +218,13 @@ func (p *Pace) Answered(a Answer, v View) {
 
 // Handled notes that a handler call ended that took d.
 func (p *Pace) Handled(d time.Duration, now time.Time) { p.service.note(d, now) }
+
+// Lag returns how long the oldest message had been in the queue that was received for the
+// first time of late, and whether that grows: messages come faster than they are received.
+func (p *Pace) Lag(now time.Time) (longest time.Duration, rising bool) { return p.lag.at(now) }
+
+// Allowed returns how many receives may be out.
+func (p *Pace) Allowed() int { return p.allowed() }
 
 // Rate returns how many messages come into the queue each second, as far as is known.
 func (p *Pace) Rate() float64 { return p.arrival.rate }
@@ -294,7 +317,7 @@ func (p *Pace) holdBack(a Answer, v View) {
 		return
 	}
 	grown := max(2*p.hold, minHold)
-	p.hold = min(grown, p.WaitTime/2, maxHold, inSeconds(missing/p.arrival.rate))
+	p.hold = min(grown, p.WaitTime/2, maxHold, inSeconds(min(missing, worthLeaving)/p.arrival.rate))
 	p.heldUntil = v.Now.Add(min(p.hold, left-fetch))
 }
 

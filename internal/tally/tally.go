@@ -15,6 +15,8 @@ type Tally struct {
 	Deleted, GivenBack, DeadLettered, Lost, Unsettled atomic.Int64
 
 	InFlight, Bytes, Handlers atomic.Int64 // now
+	Receives, Allowed         atomic.Int64 // out now, and as many as may be
+	Lag                       atomic.Int64 // nanoseconds
 	Oldest, LastReceive       atomic.Int64 // in nanoseconds since 1970; 0: never
 	Dropped                   atomic.Int64
 
@@ -26,7 +28,7 @@ type Tally struct {
 
 // Rest notes that there is nothing in hand any more.
 func (t *Tally) Rest() {
-	for _, gauge := range []*atomic.Int64{&t.InFlight, &t.Bytes, &t.Handlers, &t.Oldest} {
+	for _, gauge := range []*atomic.Int64{&t.InFlight, &t.Bytes, &t.Handlers, &t.Receives, &t.Allowed, &t.Lag, &t.Oldest} {
 		gauge.Store(0)
 	}
 }
