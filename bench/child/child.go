@@ -303,9 +303,9 @@ func (w *Work) report(res *Result) {
 	res.ToStart = thin(w.toStart)
 }
 
-// thin returns at most 1,001 of the figures, in order: the quantiles in steps of a thousandth.
+// thin returns at most 201 of the figures, in order: the quantiles in steps of half a hundredth.
 func thin(figures []int64) []int64 {
-	const steps = 1000
+	const steps = 200
 	figures = slices.Sorted(slices.Values(figures))
 	if len(figures) <= steps+1 {
 		return figures
