@@ -22,7 +22,8 @@ const queueName = "orders"
 type run struct {
 	setup    Setup
 	pacer    *pacer
-	chance   *chance
+	chance   *chance       // of calls
+	arrivals *chance       // of messages that are sent
 	delay    sqstest.Delay // of calls
 	queues   *sqstest.Server
 	meter    *meter
@@ -43,7 +44,8 @@ func newRun(p *pacer, setup Setup) (*run, error) {
 		return nil, fmt.Errorf("listening for a run: %w", err)
 	}
 	r := &run{
-		setup: setup, pacer: p, chance: newChance(setup.Seed), delay: setup.delay(), meter: newMeter(),
+		setup: setup, pacer: p, meter: newMeter(), delay: setup.delay(),
+		chance: newChance(setup.Seed, forCalls), arrivals: newChance(setup.Seed, forLoad),
 		endpoint: "http://" + listener.Addr().String(),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -160,19 +162,20 @@ func (r *run) refill() {
 // with the time of sending, in nanoseconds since 1970: what the consumer's handler compares its clock with.
 func (r *run) trickle(rate float64, until time.Time) {
 	for next := time.Now(); r.ctx.Err() == nil; {
-		next = next.Add(time.Duration(r.chance.exponential() / rate * float64(time.Second)))
+		next = next.Add(time.Duration(r.arrivals.exponential() / rate * float64(time.Second)))
 		if !until.IsZero() && next.After(until) {
 			return
 		}
+		way := r.arrivals.latency(r.delay, "SendMessage") / 2
 		r.pacer.sleep(time.Until(next))
-		r.wg.Go(r.sendOne)
+		r.wg.Go(func() { r.sendOne(way) })
 	}
 }
 
-// sendOne is a SendMessage by somebody else: half a latency until it has its effect.
-func (r *run) sendOne() {
+// sendOne is a SendMessage by somebody else, which is on its way for that time until it has its effect.
+func (r *run) sendOne(way time.Duration) {
 	body := r.stamped()
-	r.pacer.sleep(r.chance.latency(r.delay, "SendMessage") / 2)
+	r.pacer.sleep(way)
 	_, _ = r.queues.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: &r.url, MessageBody: &body}) // fails only when the run is over
 }
 

@@ -105,12 +105,18 @@ type chance struct {
 	random *rand.Rand
 }
 
-// newChance returns the numbers of a seed; 0: others each time.
-func newChance(seed uint64) *chance {
+// What numbers are for: each purpose has its own, so that the load is the same whatever calls are made.
+const (
+	forCalls uint64 = iota
+	forLoad
+)
+
+// newChance returns the numbers of a seed for a purpose; a seed of 0 has others each time.
+func newChance(seed, purpose uint64) *chance {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	return &chance{random: rand.New(rand.NewPCG(seed, 0))}
+	return &chance{random: rand.New(rand.NewPCG(seed, purpose))}
 }
 
 func (c *chance) number() uint64 {

@@ -53,7 +53,7 @@ func TestAShareOfTheAnswersIsEmpty(t *testing.T) {
 func TestDelaysAreThoseOfTheSetup(t *testing.T) {
 	const n = 10_000
 	draw := func(s Setup) []time.Duration {
-		d, c := s.delay(), newChance(7)
+		d, c := s.delay(), newChance(7, forCalls)
 		times := make([]time.Duration, n)
 		for i := range times {
 			times[i] = c.latency(d, opReceive)
@@ -72,17 +72,18 @@ func TestDelaysAreThoseOfTheSetup(t *testing.T) {
 }
 
 func TestASeedDrawsTheSameAgain(t *testing.T) {
-	a, b := newChance(3), newChance(3)
+	a, b := newChance(3, forLoad), newChance(3, forLoad)
 	require.Equal(t, a.number(), b.number())
 	require.InDelta(t, a.exponential(), b.exponential(), 0)
-	require.NotEqual(t, newChance(0).number(), newChance(0).number())
+	require.NotEqual(t, newChance(3, forCalls).number(), newChance(3, forLoad).number())
+	require.NotEqual(t, newChance(0, forLoad).number(), newChance(0, forLoad).number())
 }
 
 // quiet is a run with nobody to talk to it.
 func quiet(t *testing.T, setup Setup) *run {
 	t.Helper()
 	clock := &virtual{timer: time.NewTimer(time.Hour), done: make(chan struct{})}
-	r := &run{setup: setup, pacer: &pacer{alarm: clock}, chance: newChance(1), delay: setup.delay(), meter: newMeter(), body: "x"}
+	r := &run{setup: setup, pacer: &pacer{alarm: clock}, chance: newChance(1, forCalls), arrivals: newChance(1, forLoad), delay: setup.delay(), meter: newMeter(), body: "x"}
 	r.ctx, r.cancel = context.WithCancel(t.Context())
 	r.queues = sqstest.New(r.world()...)
 	r.url = r.queues.MustCreateQueue(queueName, nil)
@@ -140,6 +141,27 @@ func TestAPhaseThatIsDownFailsForConsumersOnly(t *testing.T) {
 		require.NoError(t, receive())
 		require.Positive(t, r.meter.mark().Left[0], "messages were sent meanwhile")
 	})
+}
+
+func TestTheLoadIsTheSameWhateverCallsAreMade(t *testing.T) {
+	sent := func(calls int) (bodies []string) {
+		synctest.Test(t, func(t *testing.T) {
+			r := quiet(t, Setup{Latency: 20 * time.Millisecond, Sigma: 0.4, Load: []Phase{{For: time.Second, Rate: 100}}})
+			r.wg.Go(r.load)
+			for range calls {
+				r.chance.latency(r.delay, opReceive)
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(2 * time.Second)
+			for _, m := range r.queues.Messages(r.url) {
+				bodies = append(bodies, m.Body)
+			}
+		})
+		return bodies
+	}
+	idle := sent(0)
+	require.NotEmpty(t, idle)
+	require.Equal(t, idle, sent(500))
 }
 
 func TestALoadEndsWithItsRun(t *testing.T) {
