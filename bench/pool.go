@@ -48,7 +48,7 @@ func consumePool(ctx context.Context, client *sqs.Client, spec *child.Spec, w *c
 			}
 		})
 	}
-	deleters.Go(func() { gatherTens(handled, tens, poolLinger) })
+	deleters.Go(func() { gatherTens(handled, tens) })
 	for range poolDeleters {
 		deleters.Go(func() {
 			for ten := range tens {
@@ -65,18 +65,18 @@ func consumePool(ctx context.Context, client *sqs.Client, spec *child.Spec, w *c
 }
 
 // gatherTens passes messages on ten at a time until in is closed, and then closes out. Fewer than ten
-// go when the first of them has waited for linger.
-func gatherTens(in <-chan types.Message, out chan<- []types.Message, linger time.Duration) {
+// go when the first of them has waited for poolLinger.
+func gatherTens(in <-chan types.Message, out chan<- []types.Message) {
 	defer close(out)
 	for first := range in {
-		out <- tenFrom(first, in, linger)
+		out <- tenFrom(first, in)
 	}
 }
 
-// tenFrom returns first and what follows it within linger, ten messages at most.
-func tenFrom(first types.Message, in <-chan types.Message, linger time.Duration) []types.Message {
+// tenFrom returns first and what follows it within poolLinger, ten messages at most.
+func tenFrom(first types.Message, in <-chan types.Message) []types.Message {
 	ten := append(make([]types.Message, 0, maxEntries), first)
-	over := time.After(linger)
+	over := time.After(poolLinger)
 	for len(ten) < maxEntries {
 		select {
 		case m, ok := <-in:

@@ -20,7 +20,7 @@ func TestGatherPassesTenAtOnce(t *testing.T) {
 		for range 25 {
 			in <- types.Message{}
 		}
-		go gatherTens(in, out, poolLinger)
+		go gatherTens(in, out)
 		began := time.Now()
 		require.Len(t, <-out, 10)
 		require.Len(t, <-out, 10)
@@ -36,7 +36,7 @@ func TestGatherPassesTenAtOnce(t *testing.T) {
 func TestGatherCountsTheLingerFromTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, out := make(chan types.Message), make(chan []types.Message)
-		go gatherTens(in, out, poolLinger)
+		go gatherTens(in, out)
 		time.Sleep(time.Minute) // without a message nothing lingers
 		began := time.Now()
 		go func() {
@@ -62,7 +62,7 @@ func TestGatherLeavesNothingWhenItEnds(t *testing.T) {
 		}
 		close(in)
 		began := time.Now()
-		gatherTens(in, out, poolLinger)
+		gatherTens(in, out)
 		require.Len(t, <-out, 3)
 		require.Zero(t, time.Since(began))
 	})

@@ -50,7 +50,7 @@ func chosen(list string) ([]set, error) {
 
 // plan is all rounds of some sets. A round of a set ends before the next begins.
 func (w World) plan(of []set) [][]Job {
-	var plan [][]Job
+	plan := make([][]Job, 0, w.Rounds*len(of))
 	for _, s := range of {
 		for round := range w.Rounds {
 			plan = append(plan, s.jobs(w, round)...)
@@ -117,7 +117,7 @@ func answersSet() set {
 	sizes := []server.Answers{{Least: 1, Most: 10}, {Least: 3, Most: 10}, {Least: 5, Most: 10}, {Least: 8, Most: 10}, {Least: 1, Most: 1}, {Least: 2, Most: 2}, {Least: 7, Most: 7}}
 	contenders := []contender{thePool, theExpert, ourEvents, ourBatches(10), ourBatches(100), ourBatches(1000)}
 	jobs := func(w World, round int) [][]Job {
-		var list []Job
+		list := make([]Job, 0, len(sizes)*len(contenders))
 		for _, size := range sizes {
 			for _, c := range rotated(contenders, round) {
 				job := c.job("answers", answersCell(size), round, messages)
@@ -175,23 +175,26 @@ type spread struct {
 func serversSet() set {
 	const latency, handling, messages, turn = 8 * time.Millisecond, 5 * time.Millisecond, 64, 10 * time.Second
 	spreads := []spread{
-		{name: "S 5", servers: 5}, {name: "S 20", servers: 20}, {name: "S 200", servers: 200},
-		{name: "S 20, answers change", servers: 20, changing: true, least: 3 * turn},
-		{name: "S 20, tails", servers: 20, tails: true, least: 10 * time.Second},
-		{name: "S 20, three consumers", servers: 20, consumers: 3},
+		{name: "S 5", servers: 5},
+		{name: "S 20", servers: 20},
+		{name: "S 200", servers: 200},
+		{name: "S 20 answers change", servers: 20, changing: true, least: 3 * turn},
+		{name: "S 20 tails", servers: 20, tails: true, least: 10 * time.Second},
+		{name: "S 20 three consumers", servers: 20, consumers: 3},
 	}
 	changes := []server.Answers{{Least: 10, Most: 10}, {Least: 1, Most: 3}, {Least: 1, Most: 10}} // full, few, anything
 	loads := []struct {
 		rate   float64
 		window time.Duration
 	}{{50, 20 * time.Second}, {500, 8 * time.Second}, {3000, 5 * time.Second}}
+	contenders := []contender{thePool, ourEvents}
 	jobs := func(w World, round int) [][]Job {
 		var groups [][]Job
 		for _, s := range spreads {
 			for _, load := range loads {
-				var list []Job
-				for _, c := range rotated([]contender{thePool, ourEvents}, round) {
-					job := c.job("servers", fmt.Sprintf("%s, %.0f/s", s.name, load.rate), round, messages)
+				list := make([]Job, 0, len(contenders))
+				for _, c := range rotated(contenders, round) {
+					job := c.job("servers", fmt.Sprintf("%s at %.0f/s", s.name, load.rate), round, messages)
 					job.Setup.Latency, job.Setup.Rate, job.Setup.Servers, job.Setup.Tails = latency, load.rate, s.servers, s.tails
 					if s.changing {
 						job.Setup.Answers, job.Setup.Turn = changes, w.of(turn)
@@ -257,28 +260,28 @@ func loads() []load {
 	const near, far, short, long = 20 * time.Millisecond, 50 * time.Millisecond, 15 * time.Second, 20 * time.Second
 	return []load{
 		{"steady 600/s", near, []server.Phase{{For: long, Rate: 600}}, 0, 8},
-		{"300, 600, 300/s", near, []server.Phase{{For: short, Rate: 300}, {For: long, Rate: 600}, {For: short, Rate: 300}}, 0, 8},
-		{"500, 1000/s", near, []server.Phase{{For: short, Rate: 500}, {For: long, Rate: 1000}}, 0, 8},
-		{"1000, 2000/s, L 50", far, []server.Phase{{For: short, Rate: 1000}, {For: long, Rate: 2000}}, 0, 4},
-		{"600/s, then 20,000 at once", near, []server.Phase{{For: short, Rate: 600}, {For: long, Rate: 600, Burst: 20_000}}, 0, 4},
-		{"600/s, one of two leaves", near, []server.Phase{{For: short, Rate: 600}, {For: long, Rate: 600}}, 1, 8},
-		{"600/s, an outage", near, []server.Phase{{For: short, Rate: 600}, {For: short, Rate: 600, Down: true}, {For: long, Rate: 600}}, 0, 4},
+		{"300 then 600 then 300/s", near, []server.Phase{{For: short, Rate: 300}, {For: long, Rate: 600}, {For: short, Rate: 300}}, 0, 8},
+		{"500 then 1000/s", near, []server.Phase{{For: short, Rate: 500}, {For: long, Rate: 1000}}, 0, 8},
+		{"1000 then 2000/s at L 50", far, []server.Phase{{For: short, Rate: 1000}, {For: long, Rate: 2000}}, 0, 4},
+		{"600/s then 20000 at once", near, []server.Phase{{For: short, Rate: 600}, {For: long, Rate: 600, Burst: 20_000}}, 0, 4},
+		{"600/s and one of two leaves", near, []server.Phase{{For: short, Rate: 600}, {For: long, Rate: 600}}, 1, 8},
+		{"600/s and an outage", near, []server.Phase{{For: short, Rate: 600}, {For: short, Rate: 600, Down: true}, {For: long, Rate: 600}}, 0, 4},
 	}
 }
 
 // loadsSet are loads that change.
 func loadsSet() set {
 	const messages = 10 // at once: the handlers return immediately
-	contenders := []contender{thePool, ourEvents}
+	contenders := append(make([]contender, 0, 8), thePool, ourEvents)
 	for _, size := range []int{10, 100, 1000} {
 		for _, wait := range []time.Duration{time.Second, 10 * time.Second} {
 			c := ourBatches(size)
-			c.name, c.wait = fmt.Sprintf("%s, %.0f s", c.name, wait.Seconds()), wait
+			c.name, c.wait = fmt.Sprintf("%s in %.0f s", c.name, wait.Seconds()), wait
 			contenders = append(contenders, c)
 		}
 	}
 	jobs := func(w World, round int) [][]Job {
-		var groups [][]Job
+		groups := make([][]Job, 0, 2*len(loads()))
 		for _, l := range loads() {
 			list := make([]Job, 0, len(contenders))
 			for _, c := range rotated(contenders, round) {
@@ -296,7 +299,8 @@ func loadsSet() set {
 		text: "Messages come at random (Poisson) intervals, phase by phase; handlers return at once. L 20 where nothing else is said, C 10. Left are the messages that could be received at the end of each phase, in the worst round; the end of an outage is not judged. From send to handler in ms, with the wait for the batch.",
 		jobs: jobs,
 		columns: []column{
-			{"left", leftText}, rateColumn, figure("calls/msg", "%.3f", (*Record).callsEach),
+			{"left", leftText},
+			rateColumn, figure("calls/msg", "%.3f", (*Record).callsEach),
 			figure("p50 ms", "%.0f", toStart(0.5)), figure("p99 ms", "%.0f", toStart(0.99)), peakReceives,
 		},
 		aims: func(all Results, cell, peer string) []aim {
@@ -342,12 +346,16 @@ func latencySet() set {
 		name  string
 		setup server.Setup
 	}{
-		{"no variation", server.Setup{}}, {"sigma 0.2", server.Setup{Sigma: 0.2}}, {"sigma 0.4", server.Setup{Sigma: 0.4}},
-		{"sigma 0.8", server.Setup{Sigma: 0.8}}, {"tails", server.Setup{Tails: true}},
-		{"1 % empty", server.Setup{Empty: 0.01}}, {"10 % empty", server.Setup{Empty: 0.1}},
+		{"no variation", server.Setup{}},
+		{"sigma 0.2", server.Setup{Sigma: 0.2}},
+		{"sigma 0.4", server.Setup{Sigma: 0.4}},
+		{"sigma 0.8", server.Setup{Sigma: 0.8}},
+		{"tails", server.Setup{Tails: true}},
+		{"1 % empty", server.Setup{Empty: 0.01}},
+		{"10 % empty", server.Setup{Empty: 0.1}},
 	}
 	jobs := func(w World, round int) [][]Job {
-		var list []Job
+		list := make([]Job, 0, len(cells)*len(contenders))
 		for _, cell := range cells {
 			for _, c := range rotated(contenders, round) {
 				job := c.job("latency", cell.name, round, messages)
@@ -399,8 +407,9 @@ func (r *Record) brought() float64 {
 func tricklesSet() set {
 	const latency, wait, size, calls = 8 * time.Millisecond, 5 * time.Second, 100, 10
 	jobs := func(w World, round int) [][]Job {
-		var list []Job
-		for _, rate := range []float64{15, 40, 90} {
+		rates := []float64{15, 40, 90}
+		list := make([]Job, 0, len(rates))
+		for _, rate := range rates {
 			c := ourBatches(size)
 			c.wait = wait
 			job := c.job("trickles", fmt.Sprintf("%.0f/s", rate), round, 1)

@@ -22,6 +22,7 @@ func TestEveryRunOfTheWorldHasItsOwnName(t *testing.T) {
 	for _, job := range slices.Concat(whole.plan(sets())...) {
 		require.False(t, seen[job.Key()], "%s", job.Key())
 		seen[job.Key()] = true
+		require.NotContains(t, job.Key(), ",", "a comma separates the words of -only")
 		require.Contains(t, peers, job.Spec.Peer)
 		require.Positive(t, job.Spec.Handlers, "%s", job.Key())
 		require.Positive(t, job.Spec.Window, "%s", job.Key())
@@ -175,8 +176,8 @@ func TestTimesAreComparedWithThePoolsOfTheSameRound(t *testing.T) {
 	pool.Result.ToStart, own.Result.ToStart = []int64{9e6, 10e6, 20e6}, []int64{9e6, 10.9e6, 24.5e6}
 	verdicts := s.verdicts(gather([]Record{pool, own}))
 	require.Len(t, verdicts, 3)
-	require.Equal(t, "met      servers: p50 from send to handler ≤ the pool's + 1 ms: the nearest: S 5, 50/s, sluice: +0.9 ms of at most +1.0 ms", verdicts[0].String())
-	require.Equal(t, "not met  servers: p99 from send to handler ≤ 1.2 × the pool's: S 5, 50/s, sluice: 1.23 × of at most 1.20 ×", verdicts[1].String())
+	require.Equal(t, "met      servers: p50 from send to handler ≤ the pool's + 1 ms: the nearest: S 5 at 50/s, sluice: +0.9 ms of at most +1.0 ms", verdicts[0].String())
+	require.Equal(t, "not met  servers: p99 from send to handler ≤ 1.2 × the pool's: S 5 at 50/s, sluice: 1.23 × of at most 1.20 ×", verdicts[1].String())
 	require.True(t, verdicts[2].Met)
 }
 

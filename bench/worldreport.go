@@ -195,7 +195,7 @@ func (s set) measured(all Results) string {
 func (p *page) set(all Results, s set) {
 	p.linef("## %s\n", s.title)
 	p.linef("%s %s.\n", s.text, s.measured(all))
-	heads := []string{"", ""}
+	heads := make([]string, 2, 2+len(s.columns))
 	for _, c := range s.columns {
 		heads = append(heads, c.head)
 	}
@@ -203,7 +203,7 @@ func (p *page) set(all Results, s set) {
 	p.linef("| --- | --- |%s --- |", strings.Repeat(" ---: |", len(s.columns)))
 	for _, row := range s.rows(all) {
 		records := all[[3]string{s.section, row.cell, row.peer}]
-		fields := []string{row.cell, worldTitle(row.peer)}
+		fields := append(make([]string, 0, 2+len(s.columns)), row.cell, worldTitle(row.peer))
 		for _, c := range s.columns {
 			fields = append(fields, c.text(all, records))
 		}

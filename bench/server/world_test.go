@@ -76,7 +76,8 @@ func TestASeedDrawsTheSameAgain(t *testing.T) {
 	require.Equal(t, a.number(), b.number())
 	require.InDelta(t, a.exponential(), b.exponential(), 0)
 	require.NotEqual(t, newChance(3, forCalls).number(), newChance(3, forLoad).number())
-	require.NotEqual(t, newChance(0, forLoad).number(), newChance(0, forLoad).number())
+	other, another := newChance(0, forLoad), newChance(0, forLoad)
+	require.NotEqual(t, other.number(), another.number())
 }
 
 // quiet is a run with nobody to talk to it.
