@@ -3,6 +3,7 @@
 //
 //	go run ./bench          everything, about a quarter of an hour
 //	go run ./bench -quick   a first impression, 3 to 4 minutes
+//	go run ./bench -set all queues and loads that are like the world's, about an hour
 //
 // It writes tables, a chart and the raw figures to the folder results, and tells for each target of
 // the project whether it is met. README.md says how to read them. A run that was interrupted goes
@@ -73,6 +74,8 @@ func serve(ctx context.Context) error {
 // config is the command line.
 type config struct {
 	pace   Pace
+	sets   []set // of the world; none: the tables of old
+	world  World
 	only   string
 	resume bool
 	report bool
@@ -85,6 +88,8 @@ func parse(args []string) (config, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "one short round: a first impression, not for quoting")
 	rounds := flags.Int("rounds", 0, "how often each run is made; 0: 3, or 1 with -quick")
+	names := flags.String("set", "", "measure comma-separated `sets` of cells that are like the world, instead of all else: answers, servers, loads, latency, trickle or all; the results are world.md and world.jsonl")
+	scale := flags.Float64("scale", 1, "`factor` of all durations of a -set: 0.2 for a first impression")
 	window := flags.Duration("window", 0, "how long a busy run is measured; 0: 2s, or 1s with -quick")
 	flags.StringVar(&c.only, "only", "", "make only the runs whose names contain one of these comma-separated `words`, and keep the results of the others; names are section/cell/peer/round, such as cells/L8-H0-C16/sluice/0")
 	flags.BoolVar(&c.resume, "resume", false, "keep the results that are there and make the runs that are missing")
@@ -103,6 +108,13 @@ func parse(args []string) (config, error) {
 	if *window > 0 {
 		c.pace.Window = *window
 	}
+	c.world = World{Rounds: c.pace.Rounds, Scale: *scale}
+	if *names != "" {
+		var err error
+		if c.sets, err = chosen(*names); err != nil {
+			return c, err
+		}
+	}
 	c.home = "."
 	if _, err := os.Stat(filepath.Join("bench", "go.mod")); err == nil {
 		c.home = "bench"
@@ -118,6 +130,9 @@ func bench(ctx context.Context, c config) error {
 	if err := os.MkdirAll(c.out, 0o755); err != nil {
 		return err
 	}
+	if c.sets != nil {
+		return benchWorld(ctx, c)
+	}
 	j, err := openJournal(filepath.Join(c.out, "runs.jsonl"), c.resume || c.report || c.only != "")
 	if err != nil {
 		return err
@@ -128,6 +143,30 @@ func bench(ctx context.Context, c config) error {
 		}
 	}
 	return report(c.out, j.records)
+}
+
+// benchWorld makes the runs of some sets and writes the report of all of them.
+func benchWorld(ctx context.Context, c config) error {
+	j, err := openJournal(filepath.Join(c.out, "world.jsonl"), true)
+	if err != nil {
+		return err
+	}
+	if c.report {
+		return reportWorld(c.out, j.records)
+	}
+	if !c.resume && c.only == "" {
+		j.forgetSets(c.sets)
+	}
+	control, stop, err := startServer(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	l := &lab{control: control, folder: c.out}
+	if err := l.runPlan(ctx, only(c.world.plan(c.sets), c.only), j, c.resume); err != nil {
+		return err
+	}
+	return reportWorld(c.out, j.records)
 }
 
 // runs makes the runs that are to be made.
@@ -143,10 +182,16 @@ func runs(ctx context.Context, c config, j *journal) error {
 		return err
 	}
 	defer clean()
-	plan := only(c.pace.plan([]string{"sluice", "expert", "expert-attributes"}, names(ctx, l.node)), c.only)
-	if !c.resume {
+	plan := c.pace.plan([]string{"sluice", "expert", "expert-attributes"}, names(ctx, l.node))
+	return l.runPlan(ctx, only(plan, c.only), j, c.resume)
+}
+
+// runPlan makes the runs of a plan, and keeps their results; with resume only those that are missing.
+func (l *lab) runPlan(ctx context.Context, plan [][]Job, j *journal, resume bool) error {
+	if !resume {
 		j.forget(plan)
 	}
+	fmt.Printf("%d groups of runs, about %v\n", len(plan), duration(plan).Round(time.Minute))
 	var wrong []error
 	began := time.Now()
 	for i, group := range plan {

@@ -22,11 +22,12 @@ var peers = map[string]child.Peer{
 	"expert":            consumeExpert,
 	"expert-inner":      consumeExpertInner,
 	"expert-attributes": consumeExpertAttributes,
+	"pool":              consumePool,
 }
 
 func consumeSluice(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
 	c, err := sluice.New(client, spec.QueueURL, sluice.Options{
-		BatchSize: spec.Batch, Concurrency: spec.Handlers, DeleteLinger: spec.Linger,
+		BatchSize: spec.Batch, WaitTime: spec.Wait, Concurrency: spec.Handlers, DeleteLinger: spec.Linger,
 	})
 	if err != nil {
 		return err

@@ -224,6 +224,20 @@ func (p Pace) locks() [][]Job {
 	return plan
 }
 
+// duration is about how long the runs of a plan take.
+func duration(plan [][]Job) time.Duration {
+	const around = 700 * time.Millisecond // a group: filling queues, starting processes
+	whole := time.Duration(0)
+	for _, group := range plan {
+		longest := time.Duration(0)
+		for _, job := range group {
+			longest = max(longest, job.Spec.Warm+job.Spec.Window)
+		}
+		whole += longest + around
+	}
+	return whole
+}
+
 func without(names []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == name })
 }

@@ -67,6 +67,7 @@ var titles = map[string]string{
 	"expert-inner":      "the expert's loop, ten at once",
 	"expert-attributes": "the expert's loop, asking for sluice's attributes",
 	"go-cloud":          "go-cloud awssnssqs",
+	"pool":              "the fixed pool",
 	"sluice":            "**sluice**",
 	"batches of 10":     "**sluice**, batches of 10", "batches of 100": "**sluice**, batches of 100", "batches of 1000": "**sluice**, batches of 1,000",
 }

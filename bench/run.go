@@ -219,6 +219,13 @@ func (j *journal) forget(plan [][]Job) {
 	j.records = slices.DeleteFunc(j.records, func(r Record) bool { return again[r.Key()] })
 }
 
+// forgetSets drops all results of some sets: those of rounds that are not made any more too.
+func (j *journal) forgetSets(of []set) {
+	j.records = slices.DeleteFunc(j.records, func(r Record) bool {
+		return slices.ContainsFunc(of, func(s set) bool { return s.section == r.Section })
+	})
+}
+
 // add keeps records. The file is written anew: it is small, and so is never half of two runs.
 func (j *journal) add(records ...*Record) error {
 	for _, r := range records {

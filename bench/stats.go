@@ -31,6 +31,14 @@ func (s sample) spread() float64 {
 	return (slices.Max(s) - slices.Min(s)) / 2 / m
 }
 
+// worst is only the largest of the figures, for what has to hold in every round.
+func (s sample) worst() sample {
+	if len(s) == 0 {
+		return nil
+	}
+	return sample{slices.Max(s)}
+}
+
 // quantile is the p-quantile of nanoseconds, 0 ≤ p ≤ 1; 0 without any.
 func quantile(ns []int64, p float64) time.Duration {
 	if len(ns) == 0 {
@@ -105,6 +113,9 @@ func (r *Record) rss() float64 { return float64(r.Result.PeakRSS) / 1e6 }
 // line is the run in one line.
 func (r *Record) line() string {
 	s := fmt.Sprintf("%-44s %7.0f msg/s  %.3f calls/msg  %6.1f µs/msg  %5.1f allocs/msg  in flight %d", r.Key(), r.rate(), r.per(r.calls("")), r.cpu(), r.allocs(), r.Result.After.PeakInFlight)
+	if len(r.Result.After.Left) > 0 {
+		s += fmt.Sprintf("  left %v", r.Result.After.Left)
+	}
 	if len(r.Result.ToStart) > 0 {
 		s += fmt.Sprintf("  to start p50 %.1f p99 %.1f ms", milliseconds(quantile(r.Result.ToStart, 0.5)), milliseconds(quantile(r.Result.ToStart, 0.99)))
 	}

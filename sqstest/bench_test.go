@@ -1,6 +1,7 @@
 package sqstest_test
 
 import (
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
@@ -38,6 +39,24 @@ func BenchmarkReceiveDelete(b *testing.B) {
 				b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N)/10, "cpu-ns/msg")
 			})
 		}
+	}
+}
+
+// BenchmarkReceiveDeleteAsInReality is the same on many servers that keep no order and answer with less.
+func BenchmarkReceiveDeleteAsInReality(b *testing.B) {
+	for _, queue := range []string{"q", "q.fifo"} {
+		b.Run(queue+"/queued=300000", func(b *testing.B) {
+			s := sqstest.New(sqstest.Servers(200), sqstest.Disorder(100), sqstest.AnswerSize(func(r *rand.Rand) int { return 5 + r.IntN(6) }))
+			url := s.MustCreateQueue(queue, map[string]string{"VisibilityTimeout": "3600"})
+			fill(b, s, url, 300_000)
+			runtime.GC()
+			b.ReportAllocs()
+			before := cpuTime(b)
+			for b.Loop() {
+				cycle(b, s, url)
+			}
+			b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N)/10, "cpu-ns/msg")
+		})
 	}
 }
 
@@ -79,7 +98,7 @@ func sendTen(b *testing.B, s *sqstest.Server, url string) {
 func cycle(b *testing.B, s *sqstest.Server, url string) {
 	b.Helper()
 	sendTen(b, s, url)
-	out, err := s.ReceiveMessage(b.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10})
+	out, err := s.ReceiveMessage(b.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 20})
 	require.NoError(b, err)
 	in := &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: make([]types.DeleteMessageBatchRequestEntry, len(out.Messages))}
 	for i, m := range out.Messages {

@@ -24,11 +24,14 @@
 // Everything here is a behaviour that the service may show, chosen so that tests repeat themselves:
 //
 //   - A receive answers as many messages as there are, up to the number asked for, in the order of sending; a message
-//     that became visible again comes ahead of later ones. The service samples its servers on short polls.
+//     that became visible again comes ahead of later ones. The service answers from one of many servers, with less.
+//     [Servers], [AnswerSize] and [Disorder] do so too.
+//   - A call takes no time. With [Latency] it takes what a network and a service take.
 //   - Counts are exact, and changed attributes hold at once.
 //   - A delete on a standard queue with a receipt handle that is not of the latest receive succeeds and does nothing;
 //     see [StaleDeletes].
-//   - Message ids come from a [Seed].
+//   - Message ids come from a [Seed], and so does all else that chance decides. What belongs to a queue or to an operation
+//     is drawn in the order of the calls: where calls begin at one instant, whichever is first gets the first number.
 //   - Policies, encryption and the throughput quotas of FIFO queues are accepted but not enforced.
 //   - A tenant of a fair queue is noisy by what it holds in flight, not by the time its messages take.
 //   - Message move tasks without a rate move 500 messages per second.

@@ -3,6 +3,7 @@ package sqstest_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -59,6 +60,59 @@ func ExampleServer_Inject() {
 	// Output:
 	// 2 deleted, error: <nil>
 	// 1 InternalError the sender's fault: false
+}
+
+// A queue on many servers, as the service has it: an answer brings what one of them has.
+func ExampleServers() {
+	server := sqstest.New(sqstest.Servers(20))
+	url := server.MustCreateQueue("orders", nil)
+	for i := range 100 {
+		server.Send(url, fmt.Sprint(i))
+	}
+	answers := 0
+	for received := 0; received < 100; answers++ {
+		in := &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 20}
+		out, err := server.ReceiveMessage(context.Background(), in)
+		if err != nil {
+			panic(err)
+		}
+		received += len(out.Messages)
+	}
+	fmt.Println("answers are full:", answers == 10)
+	// Output: answers are full: false
+}
+
+// A queue that is far away: half of the calls take more than 20 ms, and one in a hundred half a second more.
+func ExampleLatency() {
+	server := sqstest.New(
+		sqstest.Seed(42), // another seed, other times
+		sqstest.Latency(sqstest.LognormalDelay(20*time.Millisecond, 0.4).WithTails(0.01, 500*time.Millisecond)),
+	)
+	url := server.MustCreateQueue("orders", nil)
+	start := time.Now()
+	server.Send(url, "first")
+	fmt.Println("the send took", time.Since(start))
+}
+
+// An answer brings one to ten messages, however many there are, and one in a hundred brings none.
+func ExampleAnswerSize() {
+	server := sqstest.New(sqstest.AnswerSize(func(r *rand.Rand) int {
+		if r.Float64() < 0.01 {
+			return 0
+		}
+		return 1 + r.IntN(10)
+	}))
+	url := server.MustCreateQueue("orders", nil)
+	for i := range 20 {
+		server.Send(url, fmt.Sprint(i))
+	}
+	in := &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 20}
+	out, err := server.ReceiveMessage(context.Background(), in)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("the answer is full:", len(out.Messages) == 10)
+	// Output: the answer is full: false
 }
 
 // Half of the visibility timeout is all a consumer gets: what it does not finish by then comes back.

@@ -128,15 +128,16 @@ func (l *faults) hits(a *active, c Call) bool {
 // struck are the faults that hit one call; usually none.
 type struck []*Fault
 
-// around runs do between what comes before its effect and what comes after.
-func around[O any](ctx context.Context, h struck, do func() (*O, error)) (*O, error) {
+// around runs do between what comes before its effect and what comes after, the way there and back included.
+func around[O any](ctx context.Context, h struck, travel time.Duration, do func() (*O, error)) (*O, error) {
 	if err := canceled(ctx); err != nil {
 		return nil, err
 	}
-	if len(h) == 0 {
+	if len(h) == 0 && travel == 0 {
 		return do()
 	}
-	var wait, lag time.Duration
+	wait := travel / 2
+	lag := travel - wait
 	for _, f := range h {
 		wait += f.Wait
 		lag += f.Lag
@@ -145,6 +146,9 @@ func around[O any](ctx context.Context, h struck, do func() (*O, error)) (*O, er
 		return nil, err
 	}
 	if err := h.failure(false); err != nil {
+		if slept := sleep(ctx, travel-travel/2); slept != nil {
+			return nil, slept
+		}
 		return nil, err
 	}
 	out, err := do()

@@ -66,6 +66,8 @@ func (l *fifo) hide(m *message) {
 
 func (l *fifo) flying(*message, int) {}
 
+func (l *fifo) hasAny() bool { return l.head != nil }
+
 // turn puts g at the back of the rotation if it has something to give and is not there yet, and takes it out if
 // it has nothing.
 func (l *fifo) turn(g *group) {

@@ -38,6 +38,7 @@ type message struct {
 	here      int    // receives in this queue, which decide about the redrive
 
 	state   state
+	server  uint16 // where it lies; 0 if there is only one
 	until   int64  // end of the hiding, when in flight or delayed
 	receipt uint32 // the latest receive's number
 	since   uint32 // handles from this receive on are current
@@ -46,7 +47,7 @@ type message struct {
 
 	before, behind *message // in its FIFO group
 
-	place entry[*message] // among the visible, by number, or among the hidden, by until
+	place entry[*message] // among the visible, in their order, or among the hidden, by until
 	age   entry[*message] // by sent
 }
 

@@ -39,6 +39,7 @@ type queue struct {
 	dedup    dedup
 	attempts attempts
 	ids      *rand.Rand
+	sizes    *rand.Rand // of answers; nil: nothing was drawn yet
 	stats    QueueStats
 	history  []Delivery // a ring once it is full
 	waiters  waiters    // receives that block, the longest first
@@ -69,10 +70,7 @@ func (q *queue) reset() {
 	q.hidden, q.ages = timeline[*message]{}, timeline[*message]{}
 	q.flights = 0
 	q.dedup, q.attempts = dedup{}, attempts{}
-	q.line = newStandard(&q.flights)
-	if q.fifo {
-		q.line = newFIFO()
-	}
+	q.line = q.newLine()
 }
 
 // lock takes the queue up to the present and returns that time, in nanoseconds since 1970.

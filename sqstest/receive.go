@@ -10,7 +10,7 @@ import (
 
 // receiving is one ReceiveMessage, checked.
 type receiving struct {
-	max        int
+	max        int           // 0: nothing, at once
 	visibility time.Duration // negative: the queue's
 	wait       time.Duration // negative: the queue's
 	want       *selection
@@ -88,8 +88,9 @@ func (s *Server) receive(ctx context.Context, url *string, r *receiving) ([]type
 	if r.wait < 0 {
 		r.wait = q.wait
 	}
+	r.max = q.cut(r.max)
 	messages, err := q.receive(r, now)
-	if err != nil || len(messages) > 0 || r.wait == 0 || r.hit.empty() {
+	if err != nil || len(messages) > 0 || r.wait == 0 || r.empty() {
 		q.unlock(now)
 		q.countEmpty(messages, err)
 		return messages, err
@@ -107,7 +108,7 @@ func (s *Server) receive(ctx context.Context, url *string, r *receiving) ([]type
 
 // receive answers r with what is available now.
 func (q *queue) receive(r *receiving, now int64) ([]types.Message, error) {
-	if r.hit.empty() {
+	if r.empty() {
 		return nil, nil
 	}
 	if q.fifo && r.attempt != "" {
@@ -120,6 +121,9 @@ func (q *queue) receive(r *receiving, now int64) ([]types.Message, error) {
 	}
 	return q.take(r, now), nil
 }
+
+// empty reports whether r is answered with nothing whatever there is.
+func (r *receiving) empty() bool { return r.max == 0 || r.hit.empty() }
 
 func (q *queue) countEmpty(messages []types.Message, err error) {
 	if err == nil && len(messages) == 0 {
@@ -135,9 +139,24 @@ func (q *queue) take(r *receiving, now int64) []types.Message {
 	if room <= 0 {
 		return nil
 	}
+	several, lies := q.line.(*serverLines)
+	if !lies {
+		return q.takeFrom(q.line, room, r, now)
+	}
+	short := r.wait == 0
+	for l := several.answering(short); l != nil; l = several.answering(short) {
+		if out := q.takeFrom(l, room, r, now); len(out) > 0 || short {
+			return out
+		}
+	}
+	return nil
+}
+
+// takeFrom is take from one server.
+func (q *queue) takeFrom(server line, room int, r *receiving, now int64) []types.Message {
 	var out []types.Message
 	var taken []*message
-	for m := range q.line.deliverable {
+	for m := range server.deliverable {
 		if to := q.exhausted(m); to != nil {
 			q.bury(m, to, now)
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,10 @@ type Server struct {
 	seed        uint64
 	inFlightMax int
 	staleDelete bool
+	servers     int                  // of each queue
+	answerSize  func(*rand.Rand) int // nil: as many as there are
+	disorder    int
+	latency     Delay // nil: none
 
 	mu       sync.RWMutex // guards the fields below; no queue is locked inside it
 	queues   map[string]*queue
@@ -36,9 +41,10 @@ type Server struct {
 	numbered uint32
 	past     map[string]QueueStats // of deleted queues
 
-	moves  moves
-	faults faults
-	calls  [numOps]callCount
+	moves   moves
+	faults  faults
+	calls   [numOps]callCount
+	travels [numOps]travels
 
 	observers atomic.Pointer[[]*observer]
 	events    atomic.Uint64 // numbers them
@@ -144,7 +150,8 @@ func (s *Server) all() []*queue {
 	return list
 }
 
-// perform is what all operations have in common: it counts the call, tells the observers and lets the faults strike.
+// perform is what all operations have in common: it counts the call, tells the observers, lets the faults strike and
+// takes its time.
 func perform[I, O any](ctx context.Context, s *Server, op opcode, url *string, in *I, do func(*I, struck) (*O, error)) (*O, error) {
 	if in == nil {
 		in = new(I) // as the SDK's client does
@@ -156,7 +163,7 @@ func perform[I, O any](ctx context.Context, s *Server, op opcode, url *string, i
 		s.tell([]Event{s.event(Event{Kind: CallStarted, Call: c, Queue: c.Queue})})
 	}
 	hit := s.faults.strike(op, url, in)
-	out, err := around(ctx, hit, func() (*O, error) { return do(in, hit) })
+	out, err := around(ctx, hit, s.travelTime(op), func() (*O, error) { return do(in, hit) })
 	if err != nil {
 		s.calls[op].failed.Add(1)
 	}

@@ -14,23 +14,25 @@ type line interface {
 	hide(m *message)                       // m, visible until now, is going to be hidden
 	flying(m *message, by int)             // m went into flight (1) or came out of it (-1)
 	deliverable(yield func(*message) bool) // in order; yield hides or removes what it is given
+	hasAny() bool                          // reports whether there is something deliverable
 }
 
-// standard is a standard queue's line: by the order of sending, so that a message visible again comes ahead of later
-// ones. With message groups it is fair: quiet tenants go before noisy ones.
+// standard is a standard queue's line: by the order of sending, or nearly, so that a message visible again comes ahead
+// of later ones. With message groups it is fair: quiet tenants go before noisy ones.
 type standard struct {
-	inFlight *int // of the queue
+	inFlight *int                 // of the queue
+	later    func(*message) int64 // places by which a message comes later than by its number; nil: none, see [Disorder]
 
-	ungrouped timeline[*message] // by number; messages without a group: a tenant that is never noisy
+	ungrouped timeline[*message] // by place; messages without a group: a tenant that is never noisy
 	tenants   map[string]*tenant
-	quiet     timeline[*tenant] // those with visible messages, by the number of their first
+	quiet     timeline[*tenant] // those with visible messages, by the place of their first
 	noisy     []*tenant
 }
 
 // tenant is one message group of a standard queue.
 type tenant struct {
 	name     string
-	visible  timeline[*message] // by number
+	visible  timeline[*message] // by place
 	held     int                // messages in the queue
 	sent     int64              // the latest time of sending
 	inFlight int
@@ -72,12 +74,20 @@ func (l *standard) leave(m *message) {
 
 func (l *standard) show(m *message) {
 	if m.group == "" {
-		l.ungrouped.add(&m.place, int64(m.number))
+		l.ungrouped.add(&m.place, l.placeOf(m))
 		return
 	}
 	t := l.tenants[m.group]
-	t.visible.add(&m.place, int64(m.number))
+	t.visible.add(&m.place, l.placeOf(m))
 	l.queueUp(t)
+}
+
+// placeOf returns the place of m in the order.
+func (l *standard) placeOf(m *message) int64 {
+	if l.later == nil {
+		return int64(m.number)
+	}
+	return int64(m.number) + l.later(m)
 }
 
 func (l *standard) hide(m *message) {
@@ -111,6 +121,8 @@ func (l *standard) queueUp(t *tenant) {
 		l.quiet.add(&t.turn, first.key)
 	}
 }
+
+func (l *standard) hasAny() bool { return l.ungrouped.n > 0 || l.quiet.n > 0 || len(l.noisy) > 0 }
 
 func (l *standard) deliverable(yield func(*message) bool) {
 	for m := l.next(); m != nil; m = l.next() {

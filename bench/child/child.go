@@ -34,15 +34,20 @@ type Spec struct {
 	QueueURL string `json:"queueUrl"`
 	Mark     string `json:"mark"` // URL to post to at the window's beginning and end
 
-	Handlers int           `json:"handlers"` // C: handler calls at once
-	Handling time.Duration `json:"handling"` // H: time of each
-	Batch    int           `json:"batch"`    // of sluice
-	Linger   time.Duration `json:"linger"`   // sluice's DeleteLinger; 0: its default
-	Stamped  bool          `json:"stamped"`  // bodies begin with the time of sending
-	Warm     time.Duration `json:"warm"`     // before the window
-	Window   time.Duration `json:"window"`   // that is measured
-	Profile  string        `json:"profile"`  // file for a CPU profile of the window; empty: none
-	Locks    string        `json:"locks"`    // file for a profile of the mutexes waited for in the window; empty: none
+	Handlers int           `json:"handlers"`      // C: handler calls at once
+	Handling time.Duration `json:"handling"`      // H: time of each
+	Batch    int           `json:"batch"`         // of sluice
+	Linger   time.Duration `json:"linger"`        // sluice's DeleteLinger; 0: its default
+	Wait     time.Duration `json:"wait,omitzero"` // sluice's WaitTime; 0: its default
+	Stamped  bool          `json:"stamped"`       // bodies begin with the time of sending
+	Warm     time.Duration `json:"warm"`          // before the window
+	Window   time.Duration `json:"window"`        // that is measured
+	Profile  string        `json:"profile"`       // file for a CPU profile of the window; empty: none
+	Locks    string        `json:"locks"`         // file for a profile of the mutexes waited for in the window; empty: none
+
+	Consumers int           `json:"consumers,omitzero"` // of the queue, all in this process, each with a client of its own; 0: 1
+	Leaves    time.Duration `json:"leaves,omitzero"`    // the last of them is stopped after that time; 0: it stays
+	Early     bool          `json:"early,omitzero"`     // the load begins with the consumers, not with the window
 }
 
 // A Result is what a consumer's process has measured, and the server's counts at both ends of the window.
@@ -57,7 +62,7 @@ type Result struct {
 	Blocked  *float64      `json:"blocked"`  // seconds that goroutines waited for mutexes in the window, of all together; nil: cannot be told
 	Latency  time.Duration `json:"latency"`  // of a call as the client saw it before the run, median
 	Handling time.Duration `json:"handling"` // of a handler call as it was, mean
-	ToStart  []int64       `json:"toStart"`  // nanoseconds from send to handler start, of stamped messages
+	ToStart  []int64       `json:"toStart"`  // nanoseconds from send to handler start, of stamped messages; of many messages only quantiles
 }
 
 // Variable is the environment variable that has a process's [Spec].
@@ -82,15 +87,41 @@ func Run(text string, peers map[string]Peer) error {
 	if err != nil {
 		return err
 	}
-	w := &Work{spec: &spec}
+	if spec.Early {
+		if _, err := take(spec.Mark); err != nil {
+			return err
+		}
+	}
+	w := NewWork(&spec)
 	ended := make(chan error, 1)
-	go func() { ended <- peer(context.Background(), client, &spec, w) }() // the process ends without it
+	consume(&spec, w, peer, client, ended)
 	res, err := observe(&spec, w, ended)
 	if err != nil {
 		return err
 	}
 	res.Latency = latency
 	return json.NewEncoder(os.Stdout).Encode(res)
+}
+
+// consume starts the consumers, which end with the process. The first has the given client. One
+// that ends by itself is an error.
+func consume(spec *Spec, w *Work, peer Peer, client *sqs.Client, ended chan<- error) {
+	for i := range max(1, spec.Consumers) {
+		ctx, cancel := context.WithCancel(context.Background())
+		if spec.Leaves > 0 && i == spec.Consumers-1 {
+			time.AfterFunc(spec.Leaves, cancel)
+		}
+		own := client
+		if i > 0 {
+			own = NewClient(spec.Endpoint)
+		}
+		go func() {
+			defer cancel()
+			if err := peer(ctx, own, spec, w); ctx.Err() == nil {
+				ended <- err
+			}
+		}()
+	}
 }
 
 // observe waits for the window and measures it.
@@ -232,6 +263,9 @@ type Work struct {
 	toStart []int64
 }
 
+// NewWork returns the work of a process with that spec.
+func NewWork(spec *Spec) *Work { return &Work{spec: spec} }
+
 func (w *Work) begin() { w.counting.Store(true) }
 
 // Do is one handler call, for the messages with these bodies.
@@ -266,7 +300,21 @@ func (w *Work) report(res *Result) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	res.ToStart = slices.Clone(w.toStart)
+	res.ToStart = thin(w.toStart)
+}
+
+// thin returns at most 201 of the figures, in order: the quantiles in steps of half a hundredth.
+func thin(figures []int64) []int64 {
+	const steps = 200
+	figures = slices.Sorted(slices.Values(figures))
+	if len(figures) <= steps+1 {
+		return figures
+	}
+	few := make([]int64, steps+1)
+	for i := range few {
+		few[i] = figures[(i*(len(figures)-1)+steps/2)/steps]
+	}
+	return few
 }
 
 // peakRSS returns the most memory that this process had at once, in bytes. Linux's getrusage does

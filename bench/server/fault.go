@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -23,7 +22,7 @@ var consumed = []string{opReceive, opDelete, opDeleteBatch, "ChangeMessageVisibi
 
 // inject makes calls fail as the setup says.
 func (r *run) inject() error {
-	sometimes := func(c sqstest.Call) bool { return slices.Contains(consumed, c.Op) && rand.Float64() < share }
+	sometimes := func(c sqstest.Call) bool { return slices.Contains(consumed, c.Op) && r.chance.below(share) }
 	switch r.setup.Fault {
 	case "", Outage:
 	case Errors:
@@ -39,10 +38,15 @@ func (r *run) inject() error {
 // outage is a second without service, a second after the first mark.
 func (r *run) outage() {
 	r.pacer.sleep(time.Second)
-	end := r.queues.Inject(sqstest.Fault{
+	end := r.down()
+	r.pacer.sleep(time.Second)
+	end()
+}
+
+// down makes every call of consumers fail until end is called.
+func (r *run) down() (end func()) {
+	return r.queues.Inject(sqstest.Fault{
 		Err:   sqstest.Unavailable(),
 		Match: func(c sqstest.Call) bool { return slices.Contains(consumed, c.Op) },
 	})
-	r.pacer.sleep(time.Second)
-	end()
 }

@@ -13,13 +13,16 @@ import (
 // so are about the time since the mark before.
 type Snapshot struct {
 	At          time.Time      `json:"at"`
-	Calls       map[string]int `json:"calls"`       // by operation, when they arrived
-	Failed      map[string]int `json:"failed"`      // of those, answered with an error
-	Received    int            `json:"received"`    // messages, each delivery counting
-	Again       int            `json:"again"`       // of those, deliveries beyond a message's first
-	Deleted     int            `json:"deleted"`     // messages
-	Empty       int            `json:"empty"`       // receives answered with nothing
-	Connections int            `json:"connections"` // opened
+	Calls       map[string]int `json:"calls"`         // by operation, when they arrived
+	Failed      map[string]int `json:"failed"`        // of those, answered with an error
+	Received    int            `json:"received"`      // messages, each delivery counting
+	Again       int            `json:"again"`         // of those, deliveries beyond a message's first
+	Deleted     int            `json:"deleted"`       // messages
+	Empty       int            `json:"empty"`         // receives answered with nothing
+	Connections int            `json:"connections"`   // opened
+	Left        []int          `json:"left,omitzero"` // messages that could be received at the end of each phase of the load
+
+	ReceiveTime time.Duration `json:"receiveTime,omitzero"` // latencies of all receives together, without their waiting
 
 	PeakInFlight int           `json:"peakInFlight"` // messages received and not deleted; since the mark before
 	PeakReceives int           `json:"peakReceives"` // receives out at once; since the mark before
@@ -79,6 +82,23 @@ func (m *meter) peaks() {
 	m.now.PeakDeletes = max(m.now.PeakDeletes, m.out[opDelete]+m.out[opDeleteBatch])
 }
 
+// travels notes the latency of a call.
+func (m *meter) travels(op string, latency time.Duration) {
+	if op != opReceive {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now.ReceiveTime += latency
+}
+
+// leaves notes how many messages a phase has left.
+func (m *meter) leaves(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now.Left = append(m.now.Left, n)
+}
+
 func (m *meter) connected() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -124,6 +144,7 @@ func (m *meter) mark() Snapshot {
 	s := m.now
 	s.At, s.CPU = time.Now(), CPU()
 	s.Calls, s.Failed = maps.Clone(s.Calls), maps.Clone(s.Failed)
+	s.Left = slices.Clone(s.Left)
 	slices.Sort(m.held)
 	s.HeldP50, s.HeldP99 = rank(m.held, 0.50), rank(m.held, 0.99)
 	m.held = m.held[:0]

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
@@ -23,6 +22,9 @@ const queueName = "orders"
 type run struct {
 	setup    Setup
 	pacer    *pacer
+	chance   *chance       // of calls
+	arrivals *chance       // of messages that are sent
+	delay    sqstest.Delay // of calls
 	queues   *sqstest.Server
 	meter    *meter
 	http     *http.Server
@@ -41,9 +43,13 @@ func newRun(p *pacer, setup Setup) (*run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for a run: %w", err)
 	}
-	r := &run{setup: setup, pacer: p, meter: newMeter(), endpoint: "http://" + listener.Addr().String()}
+	r := &run{
+		setup: setup, pacer: p, meter: newMeter(), delay: setup.delay(),
+		chance: newChance(setup.Seed, forCalls), arrivals: newChance(setup.Seed, forLoad),
+		endpoint: "http://" + listener.Addr().String(),
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.queues = sqstest.New(sqstest.BaseURL(r.endpoint), sqstest.Seed(rand.Uint64()))
+	r.queues = sqstest.New(r.world()...)
 	r.url = r.queues.MustCreateQueue(queueName, nil)
 	r.body = strings.Repeat("x", setup.Size)
 	if err := r.inject(); err != nil {
@@ -51,7 +57,7 @@ func newRun(p *pacer, setup Setup) (*run, error) {
 		_ = listener.Close()
 		return nil, err
 	}
-	r.fill(setup.Depth)
+	r.fill(setup.Depth, r.body)
 	r.queues.Observe(r.meter.happened)
 	r.http = &http.Server{
 		Handler: r, ReadHeaderTimeout: 10 * time.Second,
@@ -80,7 +86,10 @@ func (r *run) close() {
 func (r *run) begin() {
 	r.once.Do(func() {
 		if r.setup.Rate > 0 {
-			r.wg.Go(r.trickle)
+			r.wg.Go(func() { r.trickle(r.setup.Rate, time.Time{}) })
+		}
+		if len(r.setup.Load) > 0 {
+			r.wg.Go(r.load)
 		}
 		if r.setup.Fault == Outage {
 			r.wg.Go(r.outage)
@@ -91,9 +100,11 @@ func (r *run) begin() {
 // ServeHTTP is one call with its latency: the way there, the effect, the way back.
 func (r *run) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	op := operation(req)
+	latency := r.chance.latency(r.delay, op)
 	r.meter.begin(op)
-	r.pacer.sleep(r.setup.Latency / 2)
-	late := &late{ResponseWriter: w, run: r}
+	r.meter.travels(op, latency)
+	r.pacer.sleep(latency / 2)
+	late := &late{ResponseWriter: w, pacer: r.pacer, back: latency / 2}
 	defer func() { r.meter.end(op, late.status != http.StatusOK) }()
 	r.queues.ServeHTTP(late, req)
 }
@@ -102,22 +113,23 @@ func (r *run) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 type late struct {
 	http.ResponseWriter
 
-	run    *run
+	pacer  *pacer
+	back   time.Duration // the way back
 	status int
 }
 
 func (l *late) WriteHeader(status int) {
 	l.status = status
-	l.run.pacer.sleep(l.run.setup.Latency / 2)
+	l.pacer.sleep(l.back)
 	l.ResponseWriter.WriteHeader(status)
 }
 
-// fill sends n messages, without latency and uncounted.
-func (r *run) fill(n int) {
+// fill sends n messages with the same body, without latency and uncounted.
+func (r *run) fill(n int, body string) {
 	for ; n > 0; n -= 10 {
 		entries := make([]types.SendMessageBatchRequestEntry, min(10, n))
 		for i := range entries {
-			entries[i] = types.SendMessageBatchRequestEntry{Id: &digits[i], MessageBody: &r.body}
+			entries[i] = types.SendMessageBatchRequestEntry{Id: &digits[i], MessageBody: &body}
 		}
 		if _, err := r.queues.SendMessageBatch(r.ctx, &sqs.SendMessageBatchInput{QueueUrl: &r.url, Entries: entries}); err != nil {
 			return // the run is over
@@ -142,24 +154,33 @@ func (r *run) refill() {
 		more := r.meter.now.Received - r.meter.now.Again - taken
 		r.meter.mu.Unlock()
 		taken += more
-		r.fill(more)
+		r.fill(more, r.body)
 	}
 }
 
-// trickle sends messages at random intervals. Their bodies begin with the time of sending, in
-// nanoseconds since 1970: what the consumer's handler compares its clock with.
-func (r *run) trickle() {
+// trickle sends messages at random intervals, until that time if it is not zero. Their bodies begin
+// with the time of sending, in nanoseconds since 1970: what the consumer's handler compares its clock with.
+func (r *run) trickle(rate float64, until time.Time) {
 	for next := time.Now(); r.ctx.Err() == nil; {
-		next = next.Add(time.Duration(rand.ExpFloat64() / r.setup.Rate * float64(time.Second)))
+		next = next.Add(time.Duration(r.arrivals.exponential() / rate * float64(time.Second)))
+		if !until.IsZero() && next.After(until) {
+			return
+		}
+		way := r.arrivals.latency(r.delay, "SendMessage") / 2
 		r.pacer.sleep(time.Until(next))
-		r.wg.Go(r.sendOne)
+		r.wg.Go(func() { r.sendOne(way) })
 	}
 }
 
-// sendOne is a SendMessage by somebody else: half a latency until it has its effect.
-func (r *run) sendOne() {
-	stamp := strconv.FormatInt(time.Now().UnixNano(), 10)
-	body := stamp + " " + r.body[min(len(r.body), len(stamp)+1):]
-	r.pacer.sleep(r.setup.Latency / 2)
+// sendOne is a SendMessage by somebody else, which is on its way for that time until it has its effect.
+func (r *run) sendOne(way time.Duration) {
+	body := r.stamped()
+	r.pacer.sleep(way)
 	_, _ = r.queues.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: &r.url, MessageBody: &body}) // fails only when the run is over
+}
+
+// stamped is a body that begins with the time.
+func (r *run) stamped() string {
+	stamp := strconv.FormatInt(time.Now().UnixNano(), 10)
+	return stamp + " " + r.body[min(len(r.body), len(stamp)+1):]
 }

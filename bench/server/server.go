@@ -25,6 +25,29 @@ type Setup struct {
 	Depth   int           `json:"depth"`   // messages that the queue has at the start and is kept at; 0: it is empty
 	Rate    float64       `json:"rate"`    // messages a second that are sent from the first mark on, at random intervals; 0: none
 	Fault   string        `json:"fault"`   // one of [Faults]; empty: none
+
+	Seed    uint64        `json:"seed,omitzero"`    // of all that is random; 0: another one each time
+	Servers int           `json:"servers,omitzero"` // that the messages lie on; a receive is answered by one of them; 0: one
+	Answers []Answers     `json:"answers,omitzero"` // how many messages a receive brings at most; none: as many as it asks for
+	Turn    time.Duration `json:"turn,omitzero"`    // how long each of several Answers holds, one after the other, again and again
+	Sigma   float64       `json:"sigma,omitzero"`   // of a lognormal distribution whose median is Latency; 0: all calls take the same
+	Tails   bool          `json:"tails,omitzero"`   // 2 % of the calls take 500 ms more
+	Empty   float64       `json:"empty,omitzero"`   // share of the receives that are answered with nothing, at once
+	Load    []Phase       `json:"load,omitzero"`    // what is sent from the first mark on, one phase after the other; none: see Rate
+}
+
+// Answers are sizes of answers: each number of messages from Least to Most is as likely.
+type Answers struct {
+	Least int `json:"least"`
+	Most  int `json:"most"`
+}
+
+// A Phase is a part of a load.
+type Phase struct {
+	For   time.Duration `json:"for"`
+	Rate  float64       `json:"rate"`           // messages a second, at random intervals
+	Burst int           `json:"burst,omitzero"` // messages sent at once when it begins
+	Down  bool          `json:"down,omitzero"`  // every call of a consumer is answered with HTTP 503
 }
 
 // A Run is a run that was set up.

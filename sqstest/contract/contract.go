@@ -137,13 +137,13 @@ func (r Row) test(t *testing.T, target Target) {
 }
 
 // inBubble also checks that the row does not need more time than it says, which would be a nuisance
-// where time is real.
+// where time is real. Where a short poll may miss messages, it polls for a second instead.
 func (r Row) inBubble(t *testing.T, target Target) error {
 	begin := time.Now()
 	if err := r.attempt(t.Context(), t, target); err != nil {
 		return err
 	}
-	if took := time.Since(begin); took > max(r.Waits, time.Second) {
+	if took := time.Since(begin); took > max(r.Waits, time.Second) && !target.Sampling {
 		return fmt.Errorf("took %v, and says that it waits %v", took, r.Waits)
 	}
 	return nil

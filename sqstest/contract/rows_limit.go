@@ -14,7 +14,7 @@ var inFlight = []Row{
 		q := c.queue()
 		c.tenant(q, noGroup, limit+1)
 		c.holds(q, limit)
-		_, err := c.tryTake(q, 1)
+		_, err := c.tryTake(q, 1, wait(0))
 		c.refused(err, "OverLimit", "")
 		c.typed(err, new(*types.OverLimit))
 	}},
