@@ -193,23 +193,26 @@ func parseAllow(policy string) (*redriveAllow, bool) {
 	return nil, false
 }
 
-// checkRedrive holds the RedrivePolicy of the queue called name to the rules that need other queues: the dead-letter
-// queue exists, is of the same type, and lets itself be used.
-func (s *Server) checkRedrive(name string, set settings) error {
+// checkRedrive holds a queue's RedrivePolicy to the rules that need other queues: the dead-letter queue exists in the
+// same region and account, is of the same type, and lets itself be used.
+func (s *Server) checkRedrive(key queueKey, set settings) error {
 	if set.redrive == nil {
 		return nil
 	}
-	target := s.lookup(set.redrive.target)
-	if target == nil || target.arn != set.redrive.target {
+	if there, ok := parseARN(set.redrive.target); ok && there.account != key.account {
+		return invalidValue(set.raw["RedrivePolicy"], "RedrivePolicy", "Dead-letter target owner should be same as the source.")
+	}
+	target := s.lookup(set.redrive.target, key.place)
+	if target == nil || target.arn != set.redrive.target || target.place != key.place {
 		return invalidValue(set.raw["RedrivePolicy"], "RedrivePolicy", "Dead letter target does not exist.")
 	}
-	if target.fifo != isFIFO(name) {
+	if target.fifo != isFIFO(key.name) {
 		return invalidValue(set.raw["RedrivePolicy"], "RedrivePolicy", "Dead-letter queue must be same type of queue as the source.")
 	}
 	now := target.lock()
 	allow := target.allow
 	target.unlock(now)
-	if !allow.allows(arnOf(name)) {
+	if !allow.allows(key.arn()) {
 		return invalidValue(set.raw["RedrivePolicy"], "RedrivePolicy", "Queue "+set.redrive.target+" does not allow this queue as a redrive source.")
 	}
 	return nil

@@ -108,7 +108,7 @@ func call(s *Server, r *http.Request, a *answer) error {
 		return err
 	}
 	e := encoder{b: a.body, base: baseURL(r)}
-	err = op(r.Context(), s, body, &e)
+	err = op(s.sender(r), s, body, &e)
 	a.body = e.b
 	return err
 }

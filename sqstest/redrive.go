@@ -16,7 +16,7 @@ func (q *queue) exhausted(m *message) *queue {
 	if q.redrive == nil || m.here < q.redrive.max {
 		return nil
 	}
-	to := q.s.lookup(q.redrive.target)
+	to := q.s.lookup(q.redrive.target, q.place)
 	if to == q {
 		return nil
 	}

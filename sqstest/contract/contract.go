@@ -85,7 +85,7 @@ type Row struct {
 // Rows returns the table.
 func Rows() []Row {
 	return slices.Concat(receiving, filtering, inFlight, fairness, visibility, deleting, batches(), sending, sizes, messageAttributes, delays,
-		fifoOrder, fifoSends, fifoAttempts, redrive, moveTasks, queues, attributeLimits(), missingQueue(), failures())
+		fifoOrder, fifoSends, fifoAttempts, redrive, moveTasks, queues, regions, attributeLimits(), missingQueue(), failures())
 }
 
 // Run tries every row on target, each in a subtest of its name.

@@ -40,7 +40,7 @@ func motoDeviations() map[string]string {
 		"CreatedTimestamp is a fraction":                    {"CreatedTimestampIsInSeconds"},
 		"MaxResults is ignored":                             {"QueuesAreListedInPages"},
 		"a queue can be made anew, and purged, at any time": {"ADeletedQueueCannotBeMadeAnewAtOnce", "ASecondPurgeAtOnceIsRefused"},
-		"redrive policies have their own errors":            {"TheDeadLetterQueueMustExist", "AFIFOQueuesDeadLettersAreFIFO", "ARedrivePolicyIsJSON"},
+		"redrive policies have their own errors":            {"TheDeadLetterQueueMustExist", "ADeadLetterQueueOfAnotherRegionIsRefused", "AFIFOQueuesDeadLettersAreFIFO", "ARedrivePolicyIsJSON"},
 		"DeadLetterQueueSourceArn is not told":              {"TheReceiveAfterTheLastMovesTheMessage"},
 		"the deduplication id stays on a move":              {"AMovedFIFOMessagesDeduplicationIDIsItsMessageID"},
 		"there are no message move tasks": {
