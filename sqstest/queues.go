@@ -18,7 +18,7 @@ import (
 func (s *Server) CreateQueue(ctx context.Context, in *sqs.CreateQueueInput, _ ...func(*sqs.Options)) (*sqs.CreateQueueOutput, error) {
 	return perform(ctx, s, opCreateQueue, queueNamed(in), in, func(in *sqs.CreateQueueInput, hit struck) (*sqs.CreateQueueOutput, error) {
 		name := text(in.QueueName)
-		fifo := in.Attributes["FifoQueue"] == "true"
+		fifo := isTrue(in.Attributes["FifoQueue"])
 		if err := checkQueueName(name, fifo); err != nil {
 			return nil, err
 		}
@@ -51,7 +51,7 @@ func queueNamed(in *sqs.CreateQueueInput) *string {
 
 func (s *Server) create(key queueKey, set settings, in *sqs.CreateQueueInput) error {
 	if q := s.at(key); q != nil {
-		return q.same(in.Attributes)
+		return q.same(set, in.Attributes)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,12 +74,12 @@ func (s *Server) create(key queueKey, set settings, in *sqs.CreateQueueInput) er
 	return nil
 }
 
-// same tells whether q has these attributes already.
-func (q *queue) same(attributes map[string]string) error {
+// same tells whether q has these attributes already, which have become set.
+func (q *queue) same(set settings, attributes map[string]string) error {
 	now := q.lock()
 	defer q.unlock(now)
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		if q.raw[name] != attributes[name] {
+		if q.raw[name] != set.raw[name] {
 			return &types.QueueNameExists{
 				Message:           new("A queue already exists with the same name and a different value for attribute " + name),
 				ErrorCodeOverride: new("QueueAlreadyExists"),

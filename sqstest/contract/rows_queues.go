@@ -75,6 +75,28 @@ var queues = []Row{
 		arn := c.get(c.create(name), "QueueArn")
 		c.thatf(strings.HasPrefix(arn, "arn:aws:sqs:") && strings.HasSuffix(arn, ":"+name), "the ARN is %q", arn)
 	}},
+	{Name: "FlagsMayBeCapitalised", Source: "programs in Python send str(True); " + apiCreate + ", FifoQueue", run: func(c *trial) {
+		name := c.name(".fifo")
+		q := c.create(name, "FifoQueue", "True", "ContentBasedDeduplication", "True", "SqsManagedSseEnabled", "False")
+		c.same([]string{c.get(q, "FifoQueue"), c.get(q, "ContentBasedDeduplication"), c.get(q, "SqsManagedSseEnabled")}, []string{"true", "true", "false"})
+		c.send(q, "a", inGroup("g"))
+		again, err := c.tryCreate(name, "FifoQueue", "true", "ContentBasedDeduplication", "True")
+		c.ok(err)
+		c.is(&again, q)
+		c.refused(c.set(q, "ContentBasedDeduplication", "yes"), "InvalidAttributeValue", "Invalid value for the parameter ContentBasedDeduplication.")
+	}},
+	{Name: "NumbersAreToldAsNumbers", Source: apiCreate + ", integers", run: func(c *trial) {
+		q := c.queue("DelaySeconds", "+05", "VisibilityTimeout", "007")
+		c.same([]string{c.get(q, "DelaySeconds"), c.get(q, "VisibilityTimeout")}, []string{"5", "7"})
+	}},
+	{Name: "AStandardQueueCannotBecomeFIFO", Source: recorded("set_unsupported_attribute_standard"), run: func(c *trial) {
+		c.refused(c.set(c.queue(), "FifoQueue", "true"), "InvalidAttributeName", "Unknown Attribute FifoQueue.")
+		_, err := c.tryCreate(c.name(""), "FifoQueue", "false")
+		c.refused(err, "InvalidAttributeName", "Unknown Attribute FifoQueue.")
+	}},
+	{Name: "AFIFOQueueCannotBecomeStandard", Source: recorded("set_unsupported_attribute_fifo"), run: func(c *trial) {
+		c.refused(c.set(c.fifo(), "FifoQueue", "false"), "InvalidAttributeValue", "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.")
+	}},
 	{Name: "AnUnknownAttributeCannotBeRead", Source: recorded("get_queue_attributes with unknown name"), run: func(c *trial) {
 		_, err := c.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: new(c.queue()), AttributeNames: []types.QueueAttributeName{"Nothing"}})
 		c.refused(err, "InvalidAttributeName", "Unknown Attribute Nothing.")
