@@ -47,6 +47,7 @@
 //   - Policies, encryption and the throughput quotas of FIFO queues are accepted but not enforced.
 //   - A tenant of a fair queue is noisy by what it holds in flight, not by the time its messages take.
 //   - Message move tasks without a rate move 500 messages per second.
+//   - Over HTTP an answer of more than 4 kB to aws-sdk-go-v2 waits for 2 ms; see [LargeAnswerDelay].
 //
 // # What goes wrong
 //

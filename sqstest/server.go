@@ -23,6 +23,7 @@ type Server struct {
 	home        place // where method calls come from
 	base        string
 	seed        uint64
+	largeDelay  time.Duration
 	inFlightMax int
 	staleDelete bool
 
@@ -73,7 +74,7 @@ func StaleDeletes() Option { return func(s *Server) { s.staleDelete = true } }
 // New returns an account without queues.
 func New(opts ...Option) *Server {
 	s := &Server{
-		home: place{defaultRegion, defaultAccount}, seed: defaultSeed, inFlightMax: maxInFlight,
+		home: place{defaultRegion, defaultAccount}, seed: defaultSeed, largeDelay: defaultLargeDelay, inFlightMax: maxInFlight,
 		queues: map[queueKey]*queue{}, deleted: map[queueKey]int64{}, past: map[string]QueueStats{},
 	}
 	s.moves.at.Store(math.MaxInt64)

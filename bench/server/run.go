@@ -43,7 +43,7 @@ func newRun(p *pacer, setup Setup) (*run, error) {
 	}
 	r := &run{setup: setup, pacer: p, meter: newMeter(), endpoint: "http://" + listener.Addr().String()}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.queues = sqstest.New(sqstest.BaseURL(r.endpoint), sqstest.Seed(rand.Uint64()))
+	r.queues = sqstest.New(sqstest.BaseURL(r.endpoint), sqstest.Seed(rand.Uint64()), sqstest.LargeAnswerDelay(0)) // the latency is the setup's
 	r.url = r.queues.MustCreateQueue(queueName, nil)
 	r.body = strings.Repeat("x", setup.Size)
 	if err := r.inject(); err != nil {

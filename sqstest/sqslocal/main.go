@@ -52,6 +52,7 @@ type config struct {
 	addr    string
 	public  bool
 	latency time.Duration
+	delay   time.Duration // of large answers
 	queues  []string
 }
 
@@ -61,6 +62,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&c.addr, "addr", "127.0.0.1:9324", "host:port to listen on; port 0 takes a free one")
 	flags.BoolVar(&c.public, "public", false, "allow an -addr that other machines can reach; no credentials are checked")
+	flags.DurationVar(&c.delay, "delay", 2*time.Millisecond, "let answers of more than 4 kB to aws-sdk-go-v2 wait for this `duration`, since that SDK loses\n"+
+		"some of those that come faster than any network; 0 switches it off")
 	flags.DurationVar(&c.latency, "latency", 0, "delay every call by this `duration`, as a network would")
 	flags.Func("queue", "create the queue with this `name` at the start; repeatable; .fifo at its end makes it FIFO", func(name string) error {
 		c.queues = append(c.queues, name)
@@ -94,7 +97,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	queues := sqstest.New()
+	queues := sqstest.New(sqstest.LargeAnswerDelay(c.delay - c.latency)) // a request waits for its latency, too
 	for _, name := range c.queues {
 		if err := create(ctx, queues, name); err != nil {
 			return err
