@@ -228,7 +228,7 @@ func (s *Server) CancelMessageMoveTask(ctx context.Context, in *sqs.CancelMessag
 			return nil, missingParameter("TaskHandle")
 		}
 		if !strings.HasPrefix(handle, "task-") {
-			return nil, invalidParameter("Value %s for parameter TaskHandle is invalid.", handle)
+			return nil, invalidParameter("Value for parameter TaskHandle is invalid.")
 		}
 		s.advance()
 		s.moves.mu.Lock()

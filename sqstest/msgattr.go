@@ -114,7 +114,7 @@ func checkAttributeValue(name string, a types.MessageAttributeValue) error {
 	case "":
 		return invalidParameter("The message attribute '%s' must contain a non-empty message attribute type.", name)
 	default:
-		return invalidParameter("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name)
+		return invalidParameter("The type of message (user) attribute '%s' is invalid. You must use only the following supported type prefixes: Binary, Number, String.", name)
 	}
 	if len(dataType) > maxAttrName {
 		return invalidParameter("Length of message attribute type must be less than %d bytes.", maxAttrName)

@@ -366,12 +366,31 @@ type statement struct {
 	Sid       string    `json:"Sid"`
 	Effect    string    `json:"Effect"`
 	Principal principal `json:"Principal"`
-	Action    []string  `json:"Action"`
+	Action    oneOrMany `json:"Action"`
 	Resource  string    `json:"Resource"`
 }
 
 type principal struct {
-	AWS []string `json:"AWS"`
+	AWS oneOrMany `json:"AWS"`
+}
+
+// oneOrMany are written as one text when there is but one, as policies have them.
+type oneOrMany []string
+
+func (t oneOrMany) MarshalJSON() ([]byte, error) {
+	if len(t) == 1 {
+		return json.Marshal(t[0])
+	}
+	return json.Marshal([]string(t))
+}
+
+func (t *oneOrMany) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*t = oneOrMany{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(t))
 }
 
 // AddPermission adds a statement to a queue's policy. Policies are kept, not enforced.
@@ -394,16 +413,16 @@ func (s *Server) AddPermission(ctx context.Context, in *sqs.AddPermissionInput, 
 		if p.index(*in.Label) >= 0 {
 			return nil, invalidValue(*in.Label, "Label", "Already exists.")
 		}
-		p.Statements = append(p.Statements, newStatement(in, q.arn))
+		p.Statements = append(p.Statements, newStatement(in, q.queueKey))
 		q.setPolicy(p, now)
 		return &sqs.AddPermissionOutput{}, nil
 	})
 }
 
-func newStatement(in *sqs.AddPermissionInput, arn string) json.RawMessage {
-	st := statement{Sid: *in.Label, Effect: "Allow", Resource: arn}
+func newStatement(in *sqs.AddPermissionInput, key queueKey) json.RawMessage {
+	st := statement{Sid: *in.Label, Effect: "Allow", Resource: key.arn()}
 	for _, id := range in.AWSAccountIds {
-		st.Principal.AWS = append(st.Principal.AWS, "arn:aws:iam::"+id+":root")
+		st.Principal.AWS = append(st.Principal.AWS, "arn:"+partition(key.region)+":iam::"+id+":root")
 	}
 	for _, action := range in.Actions {
 		st.Action = append(st.Action, "SQS:"+action)
@@ -423,7 +442,7 @@ func (s *Server) RemovePermission(ctx context.Context, in *sqs.RemovePermissionI
 		p := q.policy()
 		i := p.index(text(in.Label))
 		if i < 0 {
-			return nil, invalidValue(text(in.Label), "Label", "can't find label on existing policy.")
+			return nil, invalidValue(text(in.Label), "Label", "can't find label.")
 		}
 		p.Statements = slices.Delete(p.Statements, i, i+1)
 		q.setPolicy(p, now)
@@ -439,7 +458,7 @@ func (p *policy) index(label string) int {
 }
 
 func (q *queue) policy() *policy {
-	p := &policy{Version: "2012-10-17", ID: q.arn + "/SQSDefaultPolicy"}
+	p := &policy{Version: "2008-10-17", ID: q.arn + "/SQSDefaultPolicy"}
 	_ = json.Unmarshal([]byte(q.raw["Policy"]), p) // what is not a policy is replaced by one
 	return p
 }

@@ -239,6 +239,23 @@ var queues = []Row{
 		c.ok(err)
 		c.thatf(len(out.Tags) == 1 && out.Tags["a"] == "1", "tags are %v", out.Tags)
 	}},
+	{Name: "APermissionBecomesAPolicy", Source: recorded("sqs_permission_lifecycle"), run: func(c *trial) {
+		c.exact(changesTakeTime)
+		q := c.queue()
+		arn := c.get(q, "QueueArn")
+		account := strings.Split(arn, ":")[4] // one that AWS knows
+		_, err := c.AddPermission(c.ctx, &sqs.AddPermissionInput{QueueUrl: &q, Label: new("l"), AWSAccountIds: []string{account}, Actions: []string{"ReceiveMessage"}})
+		c.ok(err)
+		c.same([]string{c.get(q, "Policy")}, []string{`{"Version":"2008-10-17","Id":"` + arn + `/SQSDefaultPolicy","Statement":[{"Sid":"l","Effect":"Allow",` +
+			`"Principal":{"AWS":"arn:aws:iam::` + account + `:root"},"Action":"SQS:ReceiveMessage","Resource":"` + arn + `"}]}`})
+		_, err = c.AddPermission(c.ctx, &sqs.AddPermissionInput{QueueUrl: &q, Label: new("l"), AWSAccountIds: []string{account}, Actions: []string{"SendMessage"}})
+		c.refused(err, "InvalidParameterValue", "Value l for parameter Label is invalid. Reason: Already exists.")
+		_, err = c.RemovePermission(c.ctx, &sqs.RemovePermissionInput{QueueUrl: &q, Label: new("l")})
+		c.ok(err)
+		c.same([]string{c.get(q, "Policy")}, []string{""})
+		_, err = c.RemovePermission(c.ctx, &sqs.RemovePermissionInput{QueueUrl: &q, Label: new("l")})
+		c.refused(err, "InvalidParameterValue", "Value l for parameter Label is invalid. Reason: can't find label.")
+	}},
 	{Name: "CreatedTimestampIsInSeconds", Source: "API reference, GetQueueAttributes, CreatedTimestamp", run: func(c *trial) {
 		created, err := strconv.ParseInt(c.get(c.queue(), "CreatedTimestamp"), 10, 64)
 		c.ok(err)

@@ -206,6 +206,7 @@ var aboutQueues = []Rule{
 	shown("Three counters tell where messages are.", "ThreeCountersTellWhereMessagesAre"),
 	unshown("The counters are approximate for up to a minute.", "those of the embedded queue are exact"),
 	shown("A purge takes what is in flight or delayed too, and is allowed once a minute.", "APurgeTakesAllMessages", "PurgesAreAMinuteApart", "ASecondPurgeAtOnceIsRefused"),
+	shown("A permission is a statement of the queue's policy, found by its label.", "APermissionBecomesAPolicy"),
 	shown("Queues are found by name and by prefix, in pages, and have tags.",
 		"AQueueIsFoundByItsName", "QueuesAreListedByPrefix", "QueuesAreListedInPages", "TagsAreKept", "AQueueIsCreatedWithTags"),
 }

@@ -192,7 +192,7 @@ func create(ctx context.Context, queues *sqstest.Server, name string) error {
 }
 
 // announce prints the line that scripts wait for, a first command to try, and what a program needs.
-// The command names the endpoint itself, because older versions of the AWS CLI ignore AWS_ENDPOINT_URL_SQS.
+// The command names the endpoint itself, because version 1 of the AWS CLI ignores AWS_ENDPOINT_URL_SQS.
 func announce(w io.Writer, endpoint string, c *config) {
 	try := "create-queue --queue-name orders"
 	if len(c.queues) > 0 {
