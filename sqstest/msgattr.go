@@ -163,11 +163,11 @@ func parseDecimal(value string) (digits string, point int, ok bool) {
 	}
 	exponent := 0
 	if i := strings.IndexAny(value, "eE"); i >= 0 {
-		n, err := strconv.Atoi(value[i+1:])
-		if err != nil || n != int(int32(n)) { // far beyond any limit, and safe to add to
+		n, err := strconv.ParseInt(value[i+1:], 10, 32) // far beyond any limit, and safe to add to
+		if err != nil {
 			return "", 0, false
 		}
-		value, exponent = value[:i], n
+		value, exponent = value[:i], int(n)
 	}
 	whole, fraction, _ := strings.Cut(value, ".")
 	digits = whole + fraction
