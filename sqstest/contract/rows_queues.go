@@ -75,17 +75,17 @@ var queues = []Row{
 		arn := c.get(c.create(name), "QueueArn")
 		c.thatf(strings.HasPrefix(arn, "arn:aws:sqs:") && strings.HasSuffix(arn, ":"+name), "the ARN is %q", arn)
 	}},
-	{Name: "FlagsMayBeCapitalised", Source: "programs in Python send str(True); " + apiCreate + ", FifoQueue", run: func(c *trial) {
+	{Name: "FlagsMayBeCapitalised", Source: "programs in Python send str(True), and work; " + apiCreate + ", FifoQueue", run: func(c *trial) {
 		name := c.name(".fifo")
-		q := c.create(name, "FifoQueue", "True", "ContentBasedDeduplication", "True", "SqsManagedSseEnabled", "False")
-		c.same([]string{c.get(q, "FifoQueue"), c.get(q, "ContentBasedDeduplication"), c.get(q, "SqsManagedSseEnabled")}, []string{"true", "true", "false"})
+		q := c.create(name, "FifoQueue", "True", "ContentBasedDeduplication", "True")
+		c.same([]string{c.get(q, "FifoQueue"), c.get(q, "ContentBasedDeduplication")}, []string{"true", "true"})
 		c.send(q, "a", inGroup("g"))
 		again, err := c.tryCreate(name, "FifoQueue", "true", "ContentBasedDeduplication", "True")
 		c.ok(err)
 		c.is(&again, q)
 		c.refused(c.set(q, "ContentBasedDeduplication", "yes"), "InvalidAttributeValue", "Invalid value for the parameter ContentBasedDeduplication.")
 	}},
-	{Name: "NumbersAreToldAsNumbers", Source: apiCreate + ", integers", run: func(c *trial) {
+	{Name: "NumbersAreToldAsNumbers", Source: apiCreate + ": the values are integers; inferred", run: func(c *trial) {
 		q := c.queue("DelaySeconds", "+05", "VisibilityTimeout", "007")
 		c.same([]string{c.get(q, "DelaySeconds"), c.get(q, "VisibilityTimeout")}, []string{"5", "7"})
 	}},
