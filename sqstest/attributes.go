@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -22,7 +23,7 @@ type settings struct {
 	redrive       *redrive
 	allow         *redriveAllow
 
-	raw map[string]string // all of them as they were given or default
+	raw map[string]string // all of them as GetQueueAttributes tells them
 }
 
 // redriveAllow is a dead-letter queue's RedriveAllowPolicy.
@@ -93,17 +94,40 @@ func (set *settings) put(name, value string, fifo bool) error {
 	if !known {
 		return unknownAttribute(name)
 	}
-	if !ok && name == "RedrivePolicy" { // the one attribute whose mistakes have another code
-		return invalidValue(value, name, "Redrive policy is not a JSON object with deadLetterTargetArn and maxReceiveCount.")
-	}
 	if !ok {
-		return invalidAttribute(name)
+		return notAllowed(name, value)
 	}
-	set.raw[name] = value
+	set.raw[name] = set.told(name, value)
 	if value == "" {
 		delete(set.raw, name)
 	}
 	return nil
+}
+
+// notAllowed is the error for a value that an attribute cannot have.
+func notAllowed(name, value string) error {
+	switch name {
+	case "RedrivePolicy": // the one attribute whose mistakes have another code
+		_, reason := parseRedrive(value)
+		return invalidValue(value, name, reason)
+	case "FifoQueue":
+		return invalidAttribute(name, " Reason: Modifying queue type is not supported.")
+	}
+	return invalidAttribute(name, "")
+}
+
+// told returns how a valid value is told, which may not be as it was given.
+func (set *settings) told(name, value string) string {
+	switch name {
+	case "FifoQueue", "ContentBasedDeduplication", "SqsManagedSseEnabled":
+		return strings.ToLower(value) // str(True) in Python is "True"
+	case "RedrivePolicy":
+		return set.redrive.String()
+	case "VisibilityTimeout", "DelaySeconds", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "KmsDataKeyReusePeriodSeconds", "MaximumMessageSize":
+		n, _ := strconv.Atoi(value) // valid
+		return itoa(n)
+	}
+	return value
 }
 
 // putNumber sets an attribute that is a number.
@@ -130,7 +154,7 @@ func (set *settings) putText(name, value string, fifo bool) (known, ok bool) {
 	ok = true
 	switch name {
 	case "FifoQueue":
-		ok = fifo && value == "true"
+		ok = fifo && isTrue(value)
 	case "ContentBasedDeduplication":
 		ok = readBool(&set.contentDedup, value)
 	case "DeduplicationScope":
@@ -141,7 +165,9 @@ func (set *settings) putText(name, value string, fifo bool) (known, ok bool) {
 	case "SqsManagedSseEnabled":
 		ok = readBool(new(bool), value)
 	case "RedrivePolicy":
-		set.redrive, ok = parseRedrive(value)
+		var reason string
+		set.redrive, reason = parseRedrive(value)
+		ok = reason == ""
 	case "RedriveAllowPolicy":
 		set.allow, ok = parseAllow(value)
 	case "Policy":
@@ -172,9 +198,12 @@ func readSeconds(to *time.Duration, value string, lo, hi int) bool {
 }
 
 func readBool(to *bool, value string) bool {
-	*to = value == "true"
-	return value == "true" || value == "false"
+	*to = isTrue(value)
+	return *to || strings.EqualFold(value, "false")
 }
+
+// isTrue reports whether a flag is set. Flags are taken in any case.
+func isTrue(value string) bool { return strings.EqualFold(value, "true") }
 
 func parseAllow(policy string) (*redriveAllow, bool) {
 	if policy == "" {
@@ -193,23 +222,26 @@ func parseAllow(policy string) (*redriveAllow, bool) {
 	return nil, false
 }
 
-// checkRedrive holds the RedrivePolicy of the queue called name to the rules that need other queues: the dead-letter
-// queue exists, is of the same type, and lets itself be used.
-func (s *Server) checkRedrive(name string, set settings) error {
+// checkRedrive holds a queue's RedrivePolicy to the rules that need other queues: the dead-letter queue exists in the
+// same region and account, is of the same type, and lets itself be used.
+func (s *Server) checkRedrive(key queueKey, set settings) error {
 	if set.redrive == nil {
 		return nil
 	}
-	target := s.lookup(set.redrive.target)
-	if target == nil || target.arn != set.redrive.target {
+	if there, ok := parseARN(set.redrive.target); ok && there.account != key.account {
+		return invalidValue(set.raw["RedrivePolicy"], "RedrivePolicy", "Dead-letter target owner should be same as the source.")
+	}
+	target := s.lookup(set.redrive.target, key.place)
+	if target == nil || target.arn != set.redrive.target || target.place != key.place {
 		return invalidValue(set.raw["RedrivePolicy"], "RedrivePolicy", "Dead letter target does not exist.")
 	}
-	if target.fifo != isFIFO(name) {
+	if target.fifo != isFIFO(key.name) {
 		return invalidValue(set.raw["RedrivePolicy"], "RedrivePolicy", "Dead-letter queue must be same type of queue as the source.")
 	}
 	now := target.lock()
 	allow := target.allow
 	target.unlock(now)
-	if !allow.allows(arnOf(name)) {
+	if !allow.allows(key.arn()) {
 		return invalidValue(set.raw["RedrivePolicy"], "RedrivePolicy", "Queue "+set.redrive.target+" does not allow this queue as a redrive source.")
 	}
 	return nil

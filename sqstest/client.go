@@ -16,7 +16,7 @@ import (
 // applied last. It works in a [testing/synctest] bubble.
 func (s *Server) Client(optFns ...func(*sqs.Options)) *sqs.Client {
 	return sqs.New(sqs.Options{
-		Region:       "us-east-1",
+		Region:       s.home.region,
 		BaseEndpoint: &s.base,
 		HTTPClient:   s.HTTPClient(),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

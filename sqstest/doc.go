@@ -19,6 +19,21 @@
 // background, so in a [testing/synctest] bubble twelve hours pass at once, and a long poll wakes at the very instant
 // something becomes available.
 //
+// # Regions and accounts
+//
+// Queues of different regions and accounts know nothing of each other, as with the service.
+//
+//   - A signed request is for the region in the credential scope of its signature. It is for the account of
+//     [Account], or for the one whose number of 12 digits is its access key id. Nothing else of it is checked.
+//   - Method calls and requests without a signature are for [Region] and [Account]: us-east-1 and 000000000000.
+//   - URLs of queues tell the account, and not the region: their host is the one that the request reached. A request
+//     with a URL of a queue in another region fails with QueueDoesNotExist. Hosts of URLs do not count, nor do
+//     accounts that have no queue here.
+//   - A dead-letter queue, and a message move task, is in the region and account of its source.
+//   - Methods that are no operations of the service, such as [Server.Messages], find a queue anywhere by its ARN.
+//     [Stats] and [Event] tell queues of other regions and accounts by their ARNs. A [Fault] strikes all queues of its
+//     name.
+//
 // # What differs from the service
 //
 // Everything here is a behaviour that the service may show, chosen so that tests repeat themselves:
@@ -35,6 +50,7 @@
 //   - Policies, encryption and the throughput quotas of FIFO queues are accepted but not enforced.
 //   - A tenant of a fair queue is noisy by what it holds in flight, not by the time its messages take.
 //   - Message move tasks without a rate move 500 messages per second.
+//   - Over HTTP an answer of more than 4 kB to aws-sdk-go-v2 waits for 2 ms; see [LargeAnswerDelay].
 //
 // # What goes wrong
 //

@@ -108,8 +108,8 @@ func unknownAttribute(name string) error {
 	return &types.InvalidAttributeName{Message: new("Unknown Attribute " + name + "."), ErrorCodeOverride: new("InvalidAttributeName")}
 }
 
-func invalidAttribute(name string) error {
-	return &types.InvalidAttributeValue{Message: new("Invalid value for the parameter " + name + "."), ErrorCodeOverride: new("InvalidAttributeValue")}
+func invalidAttribute(name, reason string) error {
+	return &types.InvalidAttributeValue{Message: new("Invalid value for the parameter " + name + "." + reason), ErrorCodeOverride: new("InvalidAttributeValue")}
 }
 
 func invalidContents() error {

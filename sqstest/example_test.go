@@ -2,6 +2,7 @@ package sqstest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -164,4 +165,21 @@ func ExampleServer_Observe() {
 	// sent 0
 	// delivered 1
 	// deleted 1
+}
+
+// A program in another region finds the dead-letter queue that it names by an ARN of its own region.
+func ExampleRegion() {
+	server := sqstest.New(sqstest.Region("eu-west-1"), sqstest.Account("123456789012"))
+	server.MustCreateQueue("dead", nil)
+	url := server.MustCreateQueue("orders", map[string]string{
+		"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:123456789012:dead","maxReceiveCount":3}`,
+	})
+	fmt.Println(url)
+
+	_, err := server.Client(func(o *sqs.Options) { o.Region = "us-east-1" }).GetQueueUrl(context.Background(), &sqs.GetQueueUrlInput{QueueName: new("orders")})
+	var missing *types.QueueDoesNotExist
+	fmt.Println(errors.As(err, &missing))
+	// Output:
+	// http://sqs.eu-west-1.localhost/123456789012/orders
+	// true
 }

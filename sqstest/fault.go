@@ -235,7 +235,7 @@ func (s *Server) Redeliver(queueURL, messageID string) bool {
 
 // pull applies a lever to a message in flight.
 func (s *Server) pull(url, messageID string, lever func(*queue, *message)) bool {
-	q, now, err := s.open(&url)
+	q, now, err := s.open(near(url), &url)
 	if err != nil {
 		return false
 	}

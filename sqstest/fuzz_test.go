@@ -5,7 +5,10 @@ import (
 	"crypto/md5" // the protocol's checksum, not a secret's
 	"encoding/hex"
 	"encoding/json"
+	"math/big"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,24 +49,27 @@ func FuzzRedrivePolicy(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, policy string) {
-		r, ok := parseRedrive(policy)
-		if !ok || r == nil {
-			require.Equal(t, policy == "", ok, "%q", policy)
+		r, reason := parseRedrive(policy)
+		if r == nil {
+			require.Equal(t, policy == "", reason == "", "%q", policy)
 			return
 		}
+		require.Empty(t, reason)
 		require.NotEmpty(t, r.target)
 		require.GreaterOrEqual(t, r.max, 1)
 		require.LessOrEqual(t, r.max, maxReceiveCount)
 		again, err := json.Marshal(map[string]any{"deadLetterTargetArn": r.target, "maxReceiveCount": itoa(r.max)})
 		require.NoError(t, err)
-		same, ok := parseRedrive(string(again))
-		require.True(t, ok)
-		require.Equal(t, r, same)
+		for _, policy := range []string{string(again), r.String()} {
+			same, reason := parseRedrive(policy)
+			require.Empty(t, reason)
+			require.Equal(t, r, same)
+		}
 	})
 }
 
-// FuzzQueueAttributes: an attribute is either refused, and nothing changes, or its value is kept as
-// it was given and within the limits.
+// FuzzQueueAttributes: an attribute is either refused, and nothing changes, or its value is within
+// the limits and told as it was given, with flags, numbers and redrive policies in one way of writing.
 func FuzzQueueAttributes(f *testing.F) {
 	for _, a := range [][2]string{
 		{"VisibilityTimeout", "43200"},
@@ -90,7 +96,7 @@ func FuzzQueueAttributes(f *testing.F) {
 		if err != nil {
 			return
 		}
-		require.Equal(t, value, set.raw[name])
+		requireTold(t, name, value, set.raw[name])
 		within := func(d time.Duration, lo, hi int) {
 			require.GreaterOrEqual(t, d, seconds(lo))
 			require.LessOrEqual(t, d, seconds(hi))
@@ -105,6 +111,26 @@ func FuzzQueueAttributes(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, set, again)
 	})
+}
+
+// requireTold expects told to be value, as far as there is but one way to write it.
+func requireTold(t *testing.T, name, value, told string) {
+	t.Helper()
+	number, err := strconv.Atoi(told)
+	given, errGiven := strconv.Atoi(value)
+	switch {
+	case name == "RedrivePolicy":
+		want, _ := parseRedrive(value)
+		got, _ := parseRedrive(told)
+		require.Equal(t, want, got)
+	case told == "true" || told == "false":
+		require.True(t, strings.EqualFold(value, told), "%q is told as %q", value, told)
+	case err == nil && errGiven == nil && name != "KmsMasterKeyId" && name != "Policy":
+		require.Equal(t, given, number)
+		require.Equal(t, itoa(number), told)
+	default:
+		require.Equal(t, value, told)
+	}
 }
 
 // FuzzAttributesMD5 compares the digest with another way to compute it, for two attributes.
@@ -167,5 +193,30 @@ func FuzzSelection(f *testing.F) {
 		if got {
 			require.Equal(t, m.attributesMD5, *out.MD5OfMessageAttributes)
 		}
+	})
+}
+
+// FuzzNumbers: a number is in the limits by another way to count them, or refused.
+func FuzzNumbers(f *testing.F) {
+	for _, s := range []string{"0", "-1.5e3", "1e126", "1.1e126", "1e-128", "0.01e-126", ".", "Inf", "00", "1e", strings.Repeat("9", 39), "0e9999"} {
+		f.Add(s)
+	}
+	smallest, _ := new(big.Rat).SetString("1e-128")
+	biggest, _ := new(big.Rat).SetString("1e126")
+	plain := regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?$`)
+	f.Fuzz(func(t *testing.T, value string) {
+		if !plain.MatchString(value) {
+			if len(value) < 100 && !strings.ContainsAny(value, "eE") {
+				require.False(t, validNumber(value), "%q", value)
+			}
+			return
+		}
+		n, ok := new(big.Rat).SetString(value)
+		require.True(t, ok)
+		mantissa, _, _ := strings.Cut(strings.ToLower(value), "e")
+		digits := strings.Trim(strings.ReplaceAll(strings.TrimLeft(mantissa, "+-"), ".", ""), "0")
+		n.Abs(n)
+		inside := n.Sign() == 0 || n.Cmp(smallest) >= 0 && n.Cmp(biggest) <= 0 && len(digits) <= maxDigits
+		require.Equal(t, inside, validNumber(value), "%q", value)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/smithy-go"
 )
@@ -22,6 +23,22 @@ const maxRequest = 16 << 20
 // maxPooled is the largest buffer kept for the next request: one giant body must not stay in memory.
 const maxPooled = 1 << 20
 
+// clientBuffer is how much of an answer net/http has read by the time its head is known. What lies
+// in the buffer is not lost with its connection.
+const clientBuffer = 4 << 10
+
+// defaultLargeDelay is long for two processes on one machine, and short for a network.
+const defaultLargeDelay = 2 * time.Millisecond
+
+// LargeAnswerDelay sets for how long an answer of more than 4 kB to a client of aws-sdk-go-v2 waits
+// over HTTP, counted from the end of its request; 0 means not at all. Without this option it is 2 ms.
+//
+// The SDK loses some of the answers that come faster than any network brings them: it closes the
+// body of its request when the answer begins, and net/http, if it has not quite ended the request by
+// then, takes that for a failure and closes the connection. The messages in the rest of the answer
+// stay hidden for their visibility timeout. Method calls and [Server.Client] have no network and no delay.
+func LargeAnswerDelay(d time.Duration) Option { return func(s *Server) { s.largeDelay = d } }
+
 const (
 	contentType  = "application/x-amz-json-1.0"
 	targetPrefix = "AmazonSQS."
@@ -31,6 +48,7 @@ const (
 // AWS SDK uses for SQS. Signatures are not checked, the path is ignored, and the URLs of queues in
 // its answers carry the host of the request, so that the caller can reach them.
 //
+// A large answer to aws-sdk-go-v2 waits for a moment; see [LargeAnswerDelay].
 // A long poll ends when its request's context does: with net/http, when the client goes away.
 // A fault that resets the connection aborts the handler with [http.ErrAbortHandler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,12 +57,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer a.free()
+	s.awaitWriter(r, a)
 
 	h := w.Header()
 	a.setHeader(h)
 	h["Content-Length"] = []string{strconv.Itoa(len(a.body))}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // a client that went away is none of the queue's business
+}
+
+// awaitWriter holds a large answer back until its client has most likely done with the request.
+func (s *Server) awaitWriter(r *http.Request, a *answer) {
+	if len(a.body) <= clientBuffer || r.ProtoMajor != 1 || !strings.Contains(r.UserAgent(), "aws-sdk-go-v2/") {
+		return
+	}
+	_ = sleep(r.Context(), s.largeDelay-time.Since(a.asked)) // also a client that is gone gets its answer
 }
 
 // answer is the response to one request, complete in memory.
@@ -54,6 +81,7 @@ type answer struct {
 	queryError string // X-Amzn-Query-Error, empty for a success
 	id         string
 	body       []byte
+	asked      time.Time // when the request had been read
 }
 
 // requestCount numbers the requests of a process, for their ids.
@@ -107,8 +135,9 @@ func call(s *Server, r *http.Request, a *answer) error {
 	if err != nil {
 		return err
 	}
+	a.asked = time.Now()
 	e := encoder{b: a.body, base: baseURL(r)}
-	err = op(r.Context(), s, body, &e)
+	err = op(s.sender(r), s, body, &e)
 	a.body = e.b
 	return err
 }

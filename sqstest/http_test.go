@@ -300,3 +300,84 @@ func BenchmarkServeHTTP(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10), "ns/msg")
 }
+
+// largeAnswer makes a receive of a large message over HTTP and returns how long its
+// answer took.
+func largeAnswer(t *testing.T, s *sqstest.Server, userAgent string, size int) time.Duration {
+	t.Helper()
+	s.Send("q", strings.Repeat("x", size))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(`{"QueueUrl":"q"}`))
+	r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
+	r.Header.Set("User-Agent", userAgent)
+	w := httptest.NewRecorder()
+	begin := time.Now()
+	s.ServeHTTP(w, r)
+	require.Len(t, received(t, w), 1)
+	return time.Since(begin)
+}
+
+const goSDK = "aws-sdk-go-v2/1.47.7 ua/2.1 os/linux lang/go#1.26 md/GOOS#linux api/sqs#1.52.10"
+
+func TestALargeAnswerToTheSDKForGoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sqstest.New()
+		s.MustCreateQueue("q", nil)
+		require.Equal(t, 2*time.Millisecond, largeAnswer(t, s, goSDK, 5000))
+		require.Zero(t, largeAnswer(t, s, goSDK, 1000), "it is in the client's buffer")
+		require.Zero(t, largeAnswer(t, s, "Boto3/1.43.11 md/Botocore#1.43.11", 5000))
+		require.Zero(t, largeAnswer(t, s, "aws-sdk-go/1.55.8", 5000), "the first version is another client")
+		require.Zero(t, largeAnswer(t, s, "", 5000))
+	})
+}
+
+func TestTheWaitOfLargeAnswersCanBeSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, want := range []time.Duration{0, time.Second} {
+			s := sqstest.New(sqstest.LargeAnswerDelay(want))
+			s.MustCreateQueue("q", nil)
+			require.Equal(t, want, largeAnswer(t, s, goSDK, 5000))
+		}
+		s := sqstest.New(sqstest.LargeAnswerDelay(-time.Second))
+		s.MustCreateQueue("q", nil)
+		require.Zero(t, largeAnswer(t, s, goSDK, 5000))
+	})
+}
+
+func TestALongPollHasWaitedEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sqstest.New(sqstest.LargeAnswerDelay(time.Second))
+		s.MustCreateQueue("q", map[string]string{"ReceiveMessageWaitTimeSeconds": "20"})
+		s.Inject(sqstest.Fault{Op: "ReceiveMessage", Wait: 700 * time.Millisecond})
+		require.Equal(t, time.Second, largeAnswer(t, s, goSDK, 5000), "the wait counts from the end of the request")
+	})
+}
+
+func TestInProcessNoAnswerWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sqstest.New(sqstest.LargeAnswerDelay(time.Second))
+		url := s.MustCreateQueue("q", nil)
+		s.Send("q", strings.Repeat("x", 5000))
+		begin := time.Now()
+		out, err := s.Client().ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url})
+		require.NoError(t, err)
+		require.Len(t, out.Messages, 1)
+		require.Zero(t, time.Since(begin))
+	})
+}
+
+// A client that is gone is not waited for, and the connection's end is its own affair.
+func TestTheWaitOfALargeAnswerEndsWithItsClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sqstest.New(sqstest.LargeAnswerDelay(time.Hour))
+		s.MustCreateQueue("q", nil)
+		s.Send("q", strings.Repeat("x", 5000))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader(`{"QueueUrl":"q"}`))
+		r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
+		r.Header.Set("User-Agent", goSDK)
+		begin := time.Now()
+		s.ServeHTTP(httptest.NewRecorder(), r)
+		require.Equal(t, time.Second, time.Since(begin))
+	})
+}

@@ -90,7 +90,7 @@ func (s *Server) step(t *moveTask) []Event {
 		t.status, t.reason = taskFailed, legacyPrefix+"NonExistentQueue"
 	}
 	for m := range t.source.line.deliverable {
-		to := s.lookup(t.target(m))
+		to := s.lookup(t.target(m), t.source.place)
 		if t.reason = t.obstacle(m, to); t.reason != "" {
 			t.status = taskFailed
 			break
@@ -137,7 +137,7 @@ func (q *queue) repost(m *message, to *queue, now int64) {
 func (s *Server) StartMessageMoveTask(ctx context.Context, in *sqs.StartMessageMoveTaskInput, _ ...func(*sqs.Options)) (*sqs.StartMessageMoveTaskOutput, error) {
 	return perform(ctx, s, opStartMessageMoveTask, nil, in, func(in *sqs.StartMessageMoveTaskInput, hit struck) (*sqs.StartMessageMoveTaskOutput, error) {
 		s.advance()
-		source, err := s.checkMove(in)
+		source, err := s.checkMove(ctx, in)
 		if err != nil {
 			return nil, err
 		}
@@ -181,12 +181,12 @@ func (s *Server) startMove(in *sqs.StartMessageMoveTaskInput, source *queue, hit
 func moveHandle(id, arn string) string { return "task-" + id + "@" + nameOf(arn) }
 
 // checkMove holds a task to the rules and returns its source.
-func (s *Server) checkMove(in *sqs.StartMessageMoveTaskInput) (*queue, error) {
+func (s *Server) checkMove(ctx context.Context, in *sqs.StartMessageMoveTaskInput) (*queue, error) {
 	source, destination := text(in.SourceArn), text(in.DestinationArn)
 	if source == "" {
 		return nil, missingParameter("SourceArn")
 	}
-	q := s.byARN(source)
+	q := s.byARN(ctx, source)
 	if q == nil {
 		return nil, resourceNotFound("The resource that you specified for the SourceArn parameter doesn't exist.")
 	}
@@ -194,7 +194,7 @@ func (s *Server) checkMove(in *sqs.StartMessageMoveTaskInput) (*queue, error) {
 		return nil, invalidValue(*rate, "MaxNumberOfMessagesPerSecond", "Must be between 1 and 500, if provided.")
 	}
 	if destination != "" {
-		to := s.byARN(destination)
+		to := s.byARN(ctx, destination)
 		if to == nil {
 			return nil, resourceNotFound("The resource that you specified for the DestinationArn parameter doesn't exist.")
 		}
@@ -211,9 +211,10 @@ func (s *Server) checkMove(in *sqs.StartMessageMoveTaskInput) (*queue, error) {
 	return q, nil
 }
 
-// byARN returns the queue of exactly that ARN.
-func (s *Server) byARN(arn string) *queue {
-	if q := s.lookup(arn); q != nil && q.arn == arn {
+// byARN returns the queue of exactly that ARN, in the caller's own region and account.
+func (s *Server) byARN(ctx context.Context, arn string) *queue {
+	from := s.placeOf(ctx)
+	if q := s.lookup(arn, from); q != nil && q.arn == arn && q.place == from {
 		return q
 	}
 	return nil
@@ -227,13 +228,13 @@ func (s *Server) CancelMessageMoveTask(ctx context.Context, in *sqs.CancelMessag
 			return nil, missingParameter("TaskHandle")
 		}
 		if !strings.HasPrefix(handle, "task-") {
-			return nil, invalidParameter("Value %s for parameter TaskHandle is invalid.", handle)
+			return nil, invalidParameter("Value for parameter TaskHandle is invalid.")
 		}
 		s.advance()
 		s.moves.mu.Lock()
 		defer s.moves.mu.Unlock()
 		for _, t := range s.moves.list {
-			if t.handle != handle || t.status != taskRunning {
+			if t.handle != handle || t.source.place != s.placeOf(ctx) || t.status != taskRunning {
 				continue
 			}
 			if !hit.noEffect() {
@@ -259,7 +260,7 @@ func (s *Server) ListMessageMoveTasks(ctx context.Context, in *sqs.ListMessageMo
 			limit = int(*in.MaxResults)
 		}
 		s.advance()
-		source := s.byARN(*in.SourceArn)
+		source := s.byARN(ctx, *in.SourceArn)
 		if source == nil {
 			return nil, resourceNotFound("The resource that you specified for the SourceArn parameter doesn't exist.")
 		}

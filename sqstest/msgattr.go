@@ -6,9 +6,10 @@ import (
 	"encoding/hex"
 	"hash"
 	"maps"
-	"math/big"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
@@ -92,7 +93,7 @@ func checkAttributeName(name string) error {
 		return invalidParameter("You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These strings are reserved for internal use.")
 	case name[0] == '.' || name[len(name)-1] == '.' || strings.Contains(name, ".."):
 		return invalidParameter("Invalid message attribute name '%s': it must not start or end with a period, or have periods in succession.", name)
-	case strings.ContainsFunc(name, func(r rune) bool { return !isWord(r) && r != '.' }):
+	case strings.ContainsFunc(name, func(r rune) bool { return !isWord(r) && r != '.' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }):
 		return invalidParameter("Invalid non-alphanumeric character was found in the message attribute name '%s'. Can only include alphanumeric characters, hyphens, underscores, or dots.", name)
 	}
 	return nil
@@ -105,7 +106,7 @@ func checkAttributeValue(name string, a types.MessageAttributeValue) error {
 	switch kind {
 	case "String":
 	case "Number":
-		if _, _, err := big.ParseFloat(text(a.StringValue), 10, 128, big.ToNearestEven); !empty && err != nil {
+		if !empty && !validNumber(text(a.StringValue)) {
 			return invalidParameter("Can't cast the value of message (user) attribute '%s' to a number.", name)
 		}
 	case "Binary":
@@ -113,7 +114,7 @@ func checkAttributeValue(name string, a types.MessageAttributeValue) error {
 	case "":
 		return invalidParameter("The message attribute '%s' must contain a non-empty message attribute type.", name)
 	default:
-		return invalidParameter("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name)
+		return invalidParameter("The type of message (user) attribute '%s' is invalid. You must use only the following supported type prefixes: Binary, Number, String.", name)
 	}
 	if len(dataType) > maxAttrName {
 		return invalidParameter("Length of message attribute type must be less than %d bytes.", maxAttrName)
@@ -128,6 +129,52 @@ func checkAttributeValue(name string, a types.MessageAttributeValue) error {
 		return invalidParameter("Invalid binary character was found in the message attribute '%s' value.", name)
 	}
 	return nil
+}
+
+// Limits of numbers ("Message attribute data types", developer guide).
+const (
+	maxDigits   = 38   // without the zeros at either end
+	minExponent = -128 // of the first digit that is not 0
+	maxExponent = 126
+)
+
+// validNumber reports whether value is a decimal number that SQS takes as a Number.
+func validNumber(value string) bool {
+	digits, point, ok := parseDecimal(value)
+	if !ok {
+		return false
+	}
+	leading := len(digits) - len(strings.TrimLeft(digits, "0"))
+	digits = strings.Trim(digits, "0")
+	if digits == "" {
+		return true // zero
+	}
+	exponent := point - leading - 1
+	if exponent == maxExponent {
+		return digits == "1"
+	}
+	return len(digits) <= maxDigits && exponent >= minExponent && exponent < maxExponent
+}
+
+// parseDecimal returns the digits of a decimal number, and how many of them stand before the point.
+func parseDecimal(value string) (digits string, point int, ok bool) {
+	if value != "" && (value[0] == '+' || value[0] == '-') {
+		value = value[1:]
+	}
+	exponent := 0
+	if i := strings.IndexAny(value, "eE"); i >= 0 {
+		n, err := strconv.ParseInt(value[i+1:], 10, 32) // far beyond any limit, and safe to add to
+		if err != nil {
+			return "", 0, false
+		}
+		value, exponent = value[:i], int(n)
+	}
+	whole, fraction, _ := strings.Cut(value, ".")
+	digits = whole + fraction
+	if digits == "" || strings.ContainsFunc(digits, func(r rune) bool { return r < '0' || r > '9' }) {
+		return "", 0, false
+	}
+	return digits, len(whole) + exponent, true
 }
 
 // isWord tells whether r may stand in an id: alphanumeric, hyphen, underscore.

@@ -29,7 +29,7 @@ type Event struct {
 	Time time.Time
 	Kind EventKind
 
-	Queue         string // name
+	Queue         string // name; its ARN if it is not in the region and account of method calls
 	MessageID     string
 	GroupID       string
 	ReceiveCount  int       // across all queues
@@ -109,7 +109,7 @@ func (q *queue) noteReceipt(kind EventKind, m *message, now int64, receiptHandle
 		return
 	}
 	e := Event{
-		Time: time.Unix(0, now), Kind: kind, Queue: q.name, MessageID: m.id, GroupID: m.group,
+		Time: time.Unix(0, now), Kind: kind, Queue: q.label, MessageID: m.id, GroupID: m.group,
 		ReceiveCount: m.count, ReceiptHandle: receiptHandle,
 	}
 	if kind == Delivered || kind == LeaseChanged {

@@ -17,9 +17,11 @@ import (
 // Nothing happens in it by itself: what the clock has brought about since (timeouts, delays, retention) is done first
 // thing by whoever takes the lock next, and a blocked receive takes it at the instant the next such thing is due.
 type queue struct {
+	queueKey
+
 	s      *Server
-	name   string
 	arn    string
+	label  string // in Stats and Events
 	number uint32
 	fifo   bool
 	born   int64
@@ -53,9 +55,9 @@ type parcel struct {
 	to *queue
 }
 
-func newQueue(s *Server, name string, number uint32, set settings, now int64) *queue {
+func newQueue(s *Server, key queueKey, number uint32, set settings, now int64) *queue {
 	q := &queue{
-		s: s, name: name, arn: arnOf(name), number: number, fifo: isFIFO(name), born: now, changed: now,
+		queueKey: key, s: s, arn: key.arn(), label: s.labelOf(key), number: number, fifo: isFIFO(key.name), born: now, changed: now,
 		settings: set, messages: map[uint64]*message{}, tags: map[string]string{},
 		ids: rand.New(rand.NewPCG(s.seed, uint64(number))), // ids that replay, not secrets
 	}

@@ -1,6 +1,7 @@
 package sqstest
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -17,7 +18,7 @@ import (
 func (s *Server) CreateQueue(ctx context.Context, in *sqs.CreateQueueInput, _ ...func(*sqs.Options)) (*sqs.CreateQueueOutput, error) {
 	return perform(ctx, s, opCreateQueue, queueNamed(in), in, func(in *sqs.CreateQueueInput, hit struck) (*sqs.CreateQueueOutput, error) {
 		name := text(in.QueueName)
-		fifo := in.Attributes["FifoQueue"] == "true"
+		fifo := isTrue(in.Attributes["FifoQueue"])
 		if err := checkQueueName(name, fifo); err != nil {
 			return nil, err
 		}
@@ -25,18 +26,19 @@ func (s *Server) CreateQueue(ctx context.Context, in *sqs.CreateQueueInput, _ ..
 		if err != nil {
 			return nil, err
 		}
-		if s.lookup(name) == nil {
-			if err := s.checkRedrive(name, set); err != nil {
+		key := queueKey{s.placeOf(ctx), name}
+		if s.at(key) == nil {
+			if err := s.checkRedrive(key, set); err != nil {
 				return nil, err
 			}
 		}
 		if !hit.noEffect() {
-			err = s.create(name, set, in)
+			err = s.create(key, set, in)
 		}
 		if err != nil {
 			return nil, err
 		}
-		return &sqs.CreateQueueOutput{QueueUrl: new(s.urlOf(name))}, nil
+		return &sqs.CreateQueueOutput{QueueUrl: new(s.urlOf(key))}, nil
 	})
 }
 
@@ -47,36 +49,37 @@ func queueNamed(in *sqs.CreateQueueInput) *string {
 	return in.QueueName
 }
 
-func (s *Server) create(name string, set settings, in *sqs.CreateQueueInput) error {
-	if q := s.lookup(name); q != nil {
-		return q.same(in.Attributes)
+func (s *Server) create(key queueKey, set settings, in *sqs.CreateQueueInput) error {
+	if q := s.at(key); q != nil {
+		return q.same(set, in.Attributes)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.queues[name] != nil {
+	if s.queues[key] != nil {
 		return nil // somebody was faster
 	}
 	now := time.Now().UnixNano()
-	if at, ok := s.deleted[name]; ok && now < at+int64(recreateAfter) {
+	if at, ok := s.deleted[key]; ok && now < at+int64(recreateAfter) {
 		return &types.QueueDeletedRecently{
 			Message:           new("You must wait 60 seconds after deleting a queue before you can create another with the same name."),
 			ErrorCodeOverride: new(legacyPrefix + "QueueDeletedRecently"),
 		}
 	}
-	delete(s.deleted, name)
+	delete(s.deleted, key)
 	s.numbered++
-	q := newQueue(s, name, s.numbered, set, now)
+	q := newQueue(s, key, s.numbered, set, now)
 	maps.Copy(q.tags, in.Tags)
-	s.queues[name] = q
+	s.queues[key] = q
+	s.accounts[key.account] = true
 	return nil
 }
 
-// same tells whether q has these attributes already.
-func (q *queue) same(attributes map[string]string) error {
+// same tells whether q has these attributes already, which have become set.
+func (q *queue) same(set settings, attributes map[string]string) error {
 	now := q.lock()
 	defer q.unlock(now)
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		if q.raw[name] != attributes[name] {
+		if q.raw[name] != set.raw[name] {
 			return &types.QueueNameExists{
 				Message:           new("A queue already exists with the same name and a different value for attribute " + name),
 				ErrorCodeOverride: new("QueueAlreadyExists"),
@@ -102,7 +105,7 @@ func checkQueueName(name string, fifo bool) error {
 // be used again for 60 seconds.
 func (s *Server) DeleteQueue(ctx context.Context, in *sqs.DeleteQueueInput, _ ...func(*sqs.Options)) (*sqs.DeleteQueueOutput, error) {
 	return perform(ctx, s, opDeleteQueue, queueURL(in), in, func(in *sqs.DeleteQueueInput, hit struck) (*sqs.DeleteQueueOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -114,42 +117,46 @@ func (s *Server) DeleteQueue(ctx context.Context, in *sqs.DeleteQueueInput, _ ..
 		q.dismiss(NoSuchQueue())
 		q.reset()
 		s.mu.Lock()
-		delete(s.queues, q.name)
-		s.deleted[q.name] = now
-		s.past[q.name] = s.past[q.name].plus(q.stats)
+		delete(s.queues, q.queueKey)
+		s.deleted[q.queueKey] = now
+		s.past[q.label] = s.past[q.label].plus(q.stats)
 		s.mu.Unlock()
 		q.unlock(now)
 		return &sqs.DeleteQueueOutput{}, nil
 	})
 }
 
-// GetQueueUrl answers a queue's URL.
+// GetQueueUrl answers a queue's URL; QueueOwnerAWSAccountId says in which account it is.
 func (s *Server) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, _ ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error) { //nolint:revive // the SDK's name
 	var name *string
 	if in != nil {
 		name = in.QueueName
 	}
 	return perform(ctx, s, opGetQueueURL, name, in, func(in *sqs.GetQueueUrlInput, _ struck) (*sqs.GetQueueUrlOutput, error) {
-		switch owner := text(in.QueueOwnerAWSAccountId); {
-		case text(in.QueueName) == "":
+		if text(in.QueueName) == "" {
 			return nil, missingParameter("QueueName")
-		case s.lookup(*in.QueueName) == nil || owner != "" && owner != account:
-			return nil, NoSuchQueue()
 		}
-		return &sqs.GetQueueUrlOutput{QueueUrl: new(s.urlOf(*in.QueueName))}, nil
+		from := s.placeOf(ctx)
+		from.account = cmp.Or(text(in.QueueOwnerAWSAccountId), from.account)
+		q := s.lookup(*in.QueueName, from)
+		if q == nil || q.place != from {
+			return nil, s.noSuchQueue(nameOf(*in.QueueName), from)
+		}
+		return &sqs.GetQueueUrlOutput{QueueUrl: new(s.urlOf(q.queueKey))}, nil
 	})
 }
 
-// ListQueues answers the URLs of queues by name, page by page when MaxResults is given.
+// ListQueues answers the URLs of the region's queues by name, page by page when MaxResults is given.
 func (s *Server) ListQueues(ctx context.Context, in *sqs.ListQueuesInput, _ ...func(*sqs.Options)) (*sqs.ListQueuesOutput, error) {
 	return perform(ctx, s, opListQueues, nil, in, func(in *sqs.ListQueuesInput, _ struck) (*sqs.ListQueuesOutput, error) {
+		from := s.placeOf(ctx)
 		var names []string
 		for _, q := range s.all() {
-			if strings.HasPrefix(q.name, text(in.QueueNamePrefix)) {
+			if q.place == from && strings.HasPrefix(q.name, text(in.QueueNamePrefix)) {
 				names = append(names, q.name)
 			}
 		}
-		urls, next, err := s.page(names, in.MaxResults, in.NextToken)
+		urls, next, err := s.page(from, names, in.MaxResults, in.NextToken)
 		if err != nil {
 			return nil, err
 		}
@@ -160,11 +167,11 @@ func (s *Server) ListQueues(ctx context.Context, in *sqs.ListQueuesInput, _ ...f
 // ListDeadLetterSourceQueues answers the URLs of the queues whose dead-letter queue this is.
 func (s *Server) ListDeadLetterSourceQueues(ctx context.Context, in *sqs.ListDeadLetterSourceQueuesInput, _ ...func(*sqs.Options)) (*sqs.ListDeadLetterSourceQueuesOutput, error) {
 	return perform(ctx, s, opListDeadLetterSourceQueues, queueURL(in), in, func(in *sqs.ListDeadLetterSourceQueuesInput, _ struck) (*sqs.ListDeadLetterSourceQueuesOutput, error) {
-		q, err := s.queueAt(in.QueueUrl)
+		q, err := s.queueAt(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
-		urls, next, err := s.page(s.sourcesOf(q.arn), in.MaxResults, in.NextToken)
+		urls, next, err := s.page(q.place, s.sourcesOf(q.arn), in.MaxResults, in.NextToken)
 		if err != nil {
 			return nil, err
 		}
@@ -184,8 +191,8 @@ func (s *Server) sourcesOf(arn string) (names []string) {
 	return names
 }
 
-// page cuts a list of names; a token is the last name before it. Without a limit there is one page and no token.
-func (s *Server) page(names []string, limit *int32, token *string) (urls []string, next *string, err error) {
+// page cuts a list of names of queues that are in one place; a token is the last name before it. Without a limit there is one page and no token.
+func (s *Server) page(at place, names []string, limit *int32, token *string) (urls []string, next *string, err error) {
 	if limit != nil && (*limit < 1 || *limit > maxListed) {
 		return nil, nil, invalidValue(*limit, "MaxResults", "MaxResults must be an integer between 1 and 1000.")
 	}
@@ -207,7 +214,7 @@ func (s *Server) page(names []string, limit *int32, token *string) (urls []strin
 			}
 			break
 		}
-		urls = append(urls, s.urlOf(name))
+		urls = append(urls, s.urlOf(queueKey{at, name}))
 	}
 	return urls, next, nil
 }
@@ -215,7 +222,7 @@ func (s *Server) page(names []string, limit *int32, token *string) (urls []strin
 // GetQueueAttributes answers the attributes asked for. The counts are exact at that moment.
 func (s *Server) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
 	return perform(ctx, s, opGetQueueAttributes, queueURL(in), in, func(in *sqs.GetQueueAttributesInput, _ struck) (*sqs.GetQueueAttributesOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -231,7 +238,7 @@ func (s *Server) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttribu
 // SetQueueAttributes changes attributes, at once (the service takes up to a minute).
 func (s *Server) SetQueueAttributes(ctx context.Context, in *sqs.SetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.SetQueueAttributesOutput, error) {
 	return perform(ctx, s, opSetQueueAttributes, queueURL(in), in, func(in *sqs.SetQueueAttributesInput, hit struck) (*sqs.SetQueueAttributesOutput, error) {
-		q, err := s.queueAt(in.QueueUrl)
+		q, err := s.queueAt(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -240,18 +247,18 @@ func (s *Server) SetQueueAttributes(ctx context.Context, in *sqs.SetQueueAttribu
 		if err != nil {
 			return nil, err
 		}
-		if err := s.checkRedrive(q.name, probe); err != nil {
+		if err := s.checkRedrive(q.queueKey, probe); err != nil {
 			return nil, err
 		}
-		if err := s.change(in, hit); err != nil {
+		if err := s.change(ctx, in, hit); err != nil {
 			return nil, err
 		}
 		return &sqs.SetQueueAttributesOutput{}, nil
 	})
 }
 
-func (s *Server) change(in *sqs.SetQueueAttributesInput, hit struck) error {
-	q, now, err := s.open(in.QueueUrl)
+func (s *Server) change(ctx context.Context, in *sqs.SetQueueAttributesInput, hit struck) error {
+	q, now, err := s.open(ctx, in.QueueUrl)
 	if err != nil {
 		return err
 	}
@@ -267,7 +274,7 @@ func (s *Server) change(in *sqs.SetQueueAttributesInput, hit struck) error {
 // PurgeQueue removes all messages, in flight and delayed ones too, and forgets the deduplication ids. Once per minute.
 func (s *Server) PurgeQueue(ctx context.Context, in *sqs.PurgeQueueInput, _ ...func(*sqs.Options)) (*sqs.PurgeQueueOutput, error) {
 	return perform(ctx, s, opPurgeQueue, queueURL(in), in, func(in *sqs.PurgeQueueInput, hit struck) (*sqs.PurgeQueueOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -299,7 +306,7 @@ func (q *queue) purge(now int64) {
 // TagQueue adds tags to a queue, or changes their values.
 func (s *Server) TagQueue(ctx context.Context, in *sqs.TagQueueInput, _ ...func(*sqs.Options)) (*sqs.TagQueueOutput, error) {
 	return perform(ctx, s, opTagQueue, queueURL(in), in, func(in *sqs.TagQueueInput, _ struck) (*sqs.TagQueueOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -320,7 +327,7 @@ func (s *Server) TagQueue(ctx context.Context, in *sqs.TagQueueInput, _ ...func(
 // UntagQueue removes tags.
 func (s *Server) UntagQueue(ctx context.Context, in *sqs.UntagQueueInput, _ ...func(*sqs.Options)) (*sqs.UntagQueueOutput, error) {
 	return perform(ctx, s, opUntagQueue, queueURL(in), in, func(in *sqs.UntagQueueInput, _ struck) (*sqs.UntagQueueOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -335,7 +342,7 @@ func (s *Server) UntagQueue(ctx context.Context, in *sqs.UntagQueueInput, _ ...f
 // ListQueueTags answers a queue's tags.
 func (s *Server) ListQueueTags(ctx context.Context, in *sqs.ListQueueTagsInput, _ ...func(*sqs.Options)) (*sqs.ListQueueTagsOutput, error) {
 	return perform(ctx, s, opListQueueTags, queueURL(in), in, func(in *sqs.ListQueueTagsInput, _ struck) (*sqs.ListQueueTagsOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -359,18 +366,37 @@ type statement struct {
 	Sid       string    `json:"Sid"`
 	Effect    string    `json:"Effect"`
 	Principal principal `json:"Principal"`
-	Action    []string  `json:"Action"`
+	Action    oneOrMany `json:"Action"`
 	Resource  string    `json:"Resource"`
 }
 
 type principal struct {
-	AWS []string `json:"AWS"`
+	AWS oneOrMany `json:"AWS"`
+}
+
+// oneOrMany are written as one text when there is but one, as policies have them.
+type oneOrMany []string
+
+func (t oneOrMany) MarshalJSON() ([]byte, error) {
+	if len(t) == 1 {
+		return json.Marshal(t[0])
+	}
+	return json.Marshal([]string(t))
+}
+
+func (t *oneOrMany) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*t = oneOrMany{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(t))
 }
 
 // AddPermission adds a statement to a queue's policy. Policies are kept, not enforced.
 func (s *Server) AddPermission(ctx context.Context, in *sqs.AddPermissionInput, _ ...func(*sqs.Options)) (*sqs.AddPermissionOutput, error) {
 	return perform(ctx, s, opAddPermission, queueURL(in), in, func(in *sqs.AddPermissionInput, _ struck) (*sqs.AddPermissionOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -387,16 +413,16 @@ func (s *Server) AddPermission(ctx context.Context, in *sqs.AddPermissionInput, 
 		if p.index(*in.Label) >= 0 {
 			return nil, invalidValue(*in.Label, "Label", "Already exists.")
 		}
-		p.Statements = append(p.Statements, newStatement(in, q.arn))
+		p.Statements = append(p.Statements, newStatement(in, q.queueKey))
 		q.setPolicy(p, now)
 		return &sqs.AddPermissionOutput{}, nil
 	})
 }
 
-func newStatement(in *sqs.AddPermissionInput, arn string) json.RawMessage {
-	st := statement{Sid: *in.Label, Effect: "Allow", Resource: arn}
+func newStatement(in *sqs.AddPermissionInput, key queueKey) json.RawMessage {
+	st := statement{Sid: *in.Label, Effect: "Allow", Resource: key.arn()}
 	for _, id := range in.AWSAccountIds {
-		st.Principal.AWS = append(st.Principal.AWS, "arn:aws:iam::"+id+":root")
+		st.Principal.AWS = append(st.Principal.AWS, "arn:"+partition(key.region)+":iam::"+id+":root")
 	}
 	for _, action := range in.Actions {
 		st.Action = append(st.Action, "SQS:"+action)
@@ -408,7 +434,7 @@ func newStatement(in *sqs.AddPermissionInput, arn string) json.RawMessage {
 // RemovePermission takes the statement with that label out of a queue's policy.
 func (s *Server) RemovePermission(ctx context.Context, in *sqs.RemovePermissionInput, _ ...func(*sqs.Options)) (*sqs.RemovePermissionOutput, error) {
 	return perform(ctx, s, opRemovePermission, queueURL(in), in, func(in *sqs.RemovePermissionInput, _ struck) (*sqs.RemovePermissionOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -416,7 +442,7 @@ func (s *Server) RemovePermission(ctx context.Context, in *sqs.RemovePermissionI
 		p := q.policy()
 		i := p.index(text(in.Label))
 		if i < 0 {
-			return nil, invalidValue(text(in.Label), "Label", "can't find label on existing policy.")
+			return nil, invalidValue(text(in.Label), "Label", "can't find label.")
 		}
 		p.Statements = slices.Delete(p.Statements, i, i+1)
 		q.setPolicy(p, now)
@@ -432,7 +458,7 @@ func (p *policy) index(label string) int {
 }
 
 func (q *queue) policy() *policy {
-	p := &policy{Version: "2012-10-17", ID: q.arn + "/SQSDefaultPolicy"}
+	p := &policy{Version: "2008-10-17", ID: q.arn + "/SQSDefaultPolicy"}
 	_ = json.Unmarshal([]byte(q.raw["Policy"]), p) // what is not a policy is replaced by one
 	return p
 }

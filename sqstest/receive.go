@@ -81,7 +81,7 @@ func seconds[N int | int32 | int64](n N) time.Duration { return time.Duration(n)
 
 // receive takes what is there, or waits for it.
 func (s *Server) receive(ctx context.Context, url *string, r *receiving) ([]types.Message, error) {
-	q, now, err := s.open(url)
+	q, now, err := s.open(ctx, url)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@ package sqstest
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
+	"strings"
 )
 
 // redrive is a queue's RedrivePolicy.
@@ -16,7 +18,7 @@ func (q *queue) exhausted(m *message) *queue {
 	if q.redrive == nil || m.here < q.redrive.max {
 		return nil
 	}
-	to := q.s.lookup(q.redrive.target)
+	to := q.s.lookup(q.redrive.target, q.place)
 	if to == q {
 		return nil
 	}
@@ -45,29 +47,46 @@ func (q *queue) posted(m *message, now int64) *message {
 	return m
 }
 
-// parseRedrive reads a RedrivePolicy; "" means none.
-func parseRedrive(policy string) (*redrive, bool) {
+// parseRedrive reads a RedrivePolicy; "" means none. The reason, if any, is why it is none, in the service's words.
+func parseRedrive(policy string) (r *redrive, reason string) {
 	if policy == "" {
-		return nil, true
+		return nil, ""
 	}
-	var p struct {
-		Target string `json:"deadLetterTargetArn"`
-		Max    any    `json:"maxReceiveCount"` // AWS takes a number and a string
+	var fields map[string]json.RawMessage // and not a struct: names are in their own case
+	if json.Unmarshal([]byte(policy), &fields) != nil || fields == nil {
+		return nil, "Redrive policy is not a valid JSON map."
 	}
-	if json.Unmarshal([]byte(policy), &p) != nil || p.Target == "" {
-		return nil, false
+	for _, name := range []string{redriveCount, redriveTarget} {
+		if fields[name] == nil {
+			return nil, "Redrive policy does not contain mandatory attribute: " + name + "."
+		}
 	}
-	n := 0
-	switch v := p.Max.(type) {
-	case float64:
-		n = int(v)
-	case string:
-		n, _ = strconv.Atoi(v)
+	count := strings.Trim(string(fields[redriveCount]), `"`) // a number, or one in quotes
+	n, err := strconv.ParseFloat(count, 64)                  // 3.0 is a number of receives, too
+	if err != nil || n < 1 || n > maxReceiveCount || n != math.Trunc(n) {
+		return nil, "Invalid value for maxReceiveCount: " + count + ", valid values are from 1 to 1000 both inclusive."
 	}
-	if n < 1 || n > maxReceiveCount {
-		return nil, false
+	var target string
+	if json.Unmarshal(fields[redriveTarget], &target) != nil || target == "" {
+		return nil, "Invalid value for deadLetterTargetArn."
 	}
-	return &redrive{p.Target, n}, true
+	return &redrive{target, int(n)}, ""
+}
+
+// The fields of a RedrivePolicy.
+const (
+	redriveTarget = "deadLetterTargetArn"
+	redriveCount  = "maxReceiveCount"
+)
+
+// String returns the policy as GetQueueAttributes tells it, its count as a number; "" for none.
+func (r *redrive) String() string {
+	if r == nil {
+		return ""
+	}
+	policy := appendString([]byte(`{"`+redriveTarget+`":`), r.target)
+	policy = strconv.AppendInt(append(policy, `,"`+redriveCount+`":`...), int64(r.max), 10)
+	return string(append(policy, '}'))
 }
 
 // maxReceiveCount is the largest value of maxReceiveCount in a RedrivePolicy.

@@ -30,7 +30,7 @@ func (s *Server) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ..
 			attributes: in.MessageAttributes, system: in.MessageSystemAttributes,
 			group: in.MessageGroupId, dedupID: in.MessageDeduplicationId,
 		}
-		done, err := s.send(in.QueueUrl, m, hit)
+		done, err := s.send(ctx, in.QueueUrl, m, hit)
 		if err != nil {
 			return nil, err
 		}
@@ -42,8 +42,8 @@ func (s *Server) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ..
 	})
 }
 
-func (s *Server) send(url *string, m *sending, hit struck) (*sent, error) {
-	q, now, err := s.open(url)
+func (s *Server) send(ctx context.Context, url *string, m *sending, hit struck) (*sent, error) {
+	q, now, err := s.open(ctx, url)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (s *Server) send(url *string, m *sending, hit struck) (*sent, error) {
 // SendMessageBatch puts up to ten messages into a queue; those it accepts become receivable together.
 func (s *Server) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	return perform(ctx, s, opSendMessageBatch, queueURL(in), in, func(in *sqs.SendMessageBatchInput, hit struck) (*sqs.SendMessageBatchOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}

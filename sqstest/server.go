@@ -1,6 +1,7 @@
 package sqstest
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"math"
@@ -12,13 +13,7 @@ import (
 	"time"
 )
 
-const (
-	region  = "us-east-1"
-	account = "000000000000"
-
-	defaultBase = "http://sqs.us-east-1.localhost"
-	defaultSeed = 1
-)
+const defaultSeed = 1
 
 // Server is an SQS account in memory, with every operation of [*sqs.Client] as a method of the same signature. It is
 // made by [New], is safe for concurrent use, holds no goroutine and needs no closing.
@@ -26,8 +21,10 @@ const (
 // Operations return the service's errors: the modelled ones as *types.X, the others as [*smithy.GenericAPIError]; a
 // call whose context is done returns a [*smithy.CanceledError]. The functional options of the SDK are ignored.
 type Server struct {
+	home        place // where method calls come from
 	base        string
 	seed        uint64
+	largeDelay  time.Duration
 	inFlightMax int
 	staleDelete bool
 	servers     int                  // of each queue
@@ -36,8 +33,9 @@ type Server struct {
 	latency     Delay // nil: none
 
 	mu       sync.RWMutex // guards the fields below; no queue is locked inside it
-	queues   map[string]*queue
-	deleted  map[string]int64 // when a queue of that name was deleted
+	queues   map[queueKey]*queue
+	deleted  map[queueKey]int64 // when a queue of that name was deleted
+	accounts map[string]bool    // those that URLs may name: its own, and those that have had a queue
 	numbered uint32
 	past     map[string]QueueStats // of deleted queues
 
@@ -55,7 +53,7 @@ type Server struct {
 type Option func(*Server)
 
 // BaseURL sets what the URLs of queues begin with, for a server that listens somewhere. A request's QueueUrl is
-// resolved by its last path segment alone, so any base, and even a bare name, finds the queue.
+// resolved by the end of its path alone, account and name, so any base finds the queue, and so does a bare name.
 func BaseURL(base string) Option {
 	return func(s *Server) { s.base = strings.TrimSuffix(base, "/") }
 }
@@ -82,52 +80,54 @@ func StaleDeletes() Option { return func(s *Server) { s.staleDelete = true } }
 // New returns an account without queues.
 func New(opts ...Option) *Server {
 	s := &Server{
-		base: defaultBase, seed: defaultSeed, inFlightMax: maxInFlight,
-		queues: map[string]*queue{}, deleted: map[string]int64{}, past: map[string]QueueStats{},
+		home: place{defaultRegion, defaultAccount}, seed: defaultSeed, largeDelay: defaultLargeDelay, inFlightMax: maxInFlight,
+		queues: map[queueKey]*queue{}, deleted: map[queueKey]int64{}, past: map[string]QueueStats{},
 	}
 	s.moves.at.Store(math.MaxInt64)
 	for _, opt := range opts {
 		opt(s)
 	}
+	s.base = cmp.Or(s.base, "http://sqs."+s.home.region+".localhost")
+	s.accounts = map[string]bool{s.home.account: true}
 	return s
 }
 
-func (s *Server) urlOf(name string) string { return s.base + "/" + account + "/" + name }
-
-func arnOf(name string) string { return "arn:aws:sqs:" + region + ":" + account + ":" + name }
-
-// nameOf takes a queue's URL, ARN or name.
-func nameOf(queue string) string {
-	queue = queue[strings.LastIndexByte(queue, '/')+1:]
-	return queue[strings.LastIndexByte(queue, ':')+1:]
-}
+func (s *Server) urlOf(k queueKey) string { return s.base + "/" + k.account + "/" + k.name }
 
 func isFIFO(name string) bool { return strings.HasSuffix(name, ".fifo") }
 
-// lookup returns the queue of that URL, ARN or name, or nil.
-func (s *Server) lookup(queue string) *queue {
-	name := nameOf(queue)
+// lookup returns the queue that a URL, an ARN or a name means in a call that comes from there, or nil.
+func (s *Server) lookup(queue string, from place) *queue {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.queues[name]
+	return s.queues[s.keyOf(queue, from)]
 }
 
-// queueAt returns the queue a request is for, after the message move tasks have done their part.
-func (s *Server) queueAt(url *string) (*queue, error) {
+// at returns the queue that is there, or nil.
+func (s *Server) at(key queueKey) *queue {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.queues[key]
+}
+
+// queueAt returns the queue a request is for, after the message move tasks have done their part. It is in the region
+// of the request, and may be another account's: policies are not enforced.
+func (s *Server) queueAt(ctx context.Context, url *string) (*queue, error) {
 	if text(url) == "" {
 		return nil, missingParameter("QueueUrl")
 	}
 	s.advance()
-	q := s.lookup(*url)
-	if q == nil {
-		return nil, NoSuchQueue()
+	from := s.placeOf(ctx)
+	q := s.lookup(*url, from)
+	if q == nil || q.region != from.region {
+		return nil, s.noSuchQueue(nameOf(*url), from)
 	}
 	return q, nil
 }
 
 // open locks the queue a request is for; the caller unlocks it with the time it got.
-func (s *Server) open(url *string) (*queue, int64, error) {
-	q, err := s.queueAt(url)
+func (s *Server) open(ctx context.Context, url *string) (*queue, int64, error) {
+	q, err := s.queueAt(ctx, url)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -143,11 +143,9 @@ func (s *Server) open(url *string) (*queue, int64, error) {
 func (s *Server) all() []*queue {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	list := make([]*queue, 0, len(s.queues))
-	for _, name := range slices.Sorted(maps.Keys(s.queues)) {
-		list = append(list, s.queues[name])
-	}
-	return list
+	return slices.SortedFunc(maps.Values(s.queues), func(a, b *queue) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.arn, b.arn))
+	})
 }
 
 // perform is what all operations have in common: it counts the call, tells the observers, lets the faults strike and
@@ -158,9 +156,11 @@ func perform[I, O any](ctx context.Context, s *Server, op opcode, url *string, i
 	}
 	s.calls[op].started.Add(1)
 	var c Call
+	var label string
 	if s.curious() {
 		c = Call{Op: op.String(), Queue: nameOf(text(url)), Input: in}
-		s.tell([]Event{s.event(Event{Kind: CallStarted, Call: c, Queue: c.Queue})})
+		label = s.labelOfCall(ctx, url)
+		s.tell([]Event{s.event(Event{Kind: CallStarted, Call: c, Queue: label})})
 	}
 	hit := s.faults.strike(op, url, in)
 	out, err := around(ctx, hit, s.travelTime(op), func() (*O, error) { return do(in, hit) })
@@ -168,7 +168,7 @@ func perform[I, O any](ctx context.Context, s *Server, op opcode, url *string, i
 		s.calls[op].failed.Add(1)
 	}
 	if s.curious() {
-		s.tell([]Event{s.event(Event{Kind: CallEnded, Call: c, Queue: c.Queue, Err: err})})
+		s.tell([]Event{s.event(Event{Kind: CallEnded, Call: c, Queue: label, Err: err})})
 	}
 	return out, err
 }

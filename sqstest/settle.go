@@ -13,7 +13,7 @@ import (
 // [StaleDeletes]). On a FIFO queue an expired handle is an error.
 func (s *Server) DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error) {
 	return perform(ctx, s, opDeleteMessage, queueURL(in), in, func(in *sqs.DeleteMessageInput, hit struck) (*sqs.DeleteMessageOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -28,7 +28,7 @@ func (s *Server) DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput, 
 // DeleteMessageBatch removes up to ten received messages; see [Server.DeleteMessage].
 func (s *Server) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
 	return perform(ctx, s, opDeleteMessageBatch, queueURL(in), in, func(in *sqs.DeleteMessageBatchInput, hit struck) (*sqs.DeleteMessageBatchOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +53,7 @@ func (s *Server) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBa
 // No message is hidden beyond 12 hours after the request that received it: such a call is an error.
 func (s *Server) ChangeMessageVisibility(ctx context.Context, in *sqs.ChangeMessageVisibilityInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error) {
 	return perform(ctx, s, opChangeMessageVisibility, queueURL(in), in, func(in *sqs.ChangeMessageVisibilityInput, hit struck) (*sqs.ChangeMessageVisibilityOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +68,7 @@ func (s *Server) ChangeMessageVisibility(ctx context.Context, in *sqs.ChangeMess
 // ChangeMessageVisibilityBatch changes up to ten; see [Server.ChangeMessageVisibility].
 func (s *Server) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
 	return perform(ctx, s, opChangeMessageVisibilityBatch, queueURL(in), in, func(in *sqs.ChangeMessageVisibilityBatchInput, hit struck) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-		q, now, err := s.open(in.QueueUrl)
+		q, now, err := s.open(ctx, in.QueueUrl)
 		if err != nil {
 			return nil, err
 		}

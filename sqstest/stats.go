@@ -53,7 +53,7 @@ type callCount struct{ started, failed atomic.Int64 }
 type Stats struct {
 	Calls  map[string]CallStats  // by operation, those called at least once
 	Total  QueueStats            // over all queues, deleted ones included
-	Queues map[string]QueueStats // by name; queues that had the same name one after the other are counted together
+	Queues map[string]QueueStats // by name, or by ARN if they are not in the region and account of method calls; queues that had the same name one after the other are counted together
 }
 
 // CallStats counts the calls of one operation. A call in progress has started only.
@@ -106,7 +106,7 @@ func (s *Server) Stats() Stats {
 	for _, q := range queues {
 		now := q.lock()
 		if !q.gone {
-			st.Queues[q.name] = st.Queues[q.name].plus(q.stats)
+			st.Queues[q.label] = st.Queues[q.label].plus(q.stats)
 		}
 		q.unlock(now)
 	}
@@ -128,10 +128,10 @@ type Delivery struct {
 // historySize is how many deliveries of a queue are remembered.
 const historySize = 1 << 14
 
-// Deliveries returns the deliveries of a message from a queue (name or URL), the oldest first, also after its delete.
+// Deliveries returns the deliveries of a message from a queue (name, URL or ARN), the oldest first, also after its delete.
 // Only the last 16,384 deliveries of a queue are remembered; [Server.Observe] sees all. An empty id means every message.
 func (s *Server) Deliveries(queue, messageID string) []Delivery {
-	q, now, err := s.open(&queue)
+	q, now, err := s.open(near(queue), &queue)
 	if err != nil {
 		return nil
 	}
@@ -176,9 +176,9 @@ type Snapshot struct {
 	ReceiveCount int
 }
 
-// Messages returns what is in a queue (name or URL), in the order of sending. A queue that does not exist has nothing.
+// Messages returns what is in a queue (name, URL or ARN), in the order of sending. A queue that does not exist has nothing.
 func (s *Server) Messages(queue string) []Snapshot {
-	q, now, err := s.open(&queue)
+	q, now, err := s.open(near(queue), &queue)
 	if err != nil {
 		return nil
 	}

@@ -22,6 +22,7 @@ const maxReceive = 10 // messages
 func (r *run) world() []sqstest.Option {
 	options := []sqstest.Option{
 		sqstest.BaseURL(r.endpoint), sqstest.Seed(r.chance.number()), sqstest.Servers(r.setup.Servers),
+		sqstest.LargeAnswerDelay(0), // the latency is the setup's
 	}
 	if len(r.setup.Answers) > 0 || r.setup.Empty > 0 {
 		began := time.Now()

@@ -21,6 +21,7 @@ import (
 
 // API are the calls of SQS that the rows make. [*sqs.Client] and *sqstest.Server have them.
 type API interface {
+	AddPermission(context.Context, *sqs.AddPermissionInput, ...func(*sqs.Options)) (*sqs.AddPermissionOutput, error)
 	CancelMessageMoveTask(context.Context, *sqs.CancelMessageMoveTaskInput, ...func(*sqs.Options)) (*sqs.CancelMessageMoveTaskOutput, error)
 	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
 	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
@@ -36,6 +37,7 @@ type API interface {
 	ListQueues(context.Context, *sqs.ListQueuesInput, ...func(*sqs.Options)) (*sqs.ListQueuesOutput, error)
 	PurgeQueue(context.Context, *sqs.PurgeQueueInput, ...func(*sqs.Options)) (*sqs.PurgeQueueOutput, error)
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	RemovePermission(context.Context, *sqs.RemovePermissionInput, ...func(*sqs.Options)) (*sqs.RemovePermissionOutput, error)
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 	SetQueueAttributes(context.Context, *sqs.SetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.SetQueueAttributesOutput, error)
@@ -85,7 +87,7 @@ type Row struct {
 // Rows returns the table.
 func Rows() []Row {
 	return slices.Concat(receiving, filtering, inFlight, fairness, visibility, deleting, batches(), sending, sizes, messageAttributes, delays,
-		fifoOrder, fifoSends, fifoAttempts, redrive, moveTasks, queues, attributeLimits(), missingQueue(), failures())
+		fifoOrder, fifoSends, fifoAttempts, redrive, moveTasks, queues, regions, attributeLimits(), missingQueue(), failures())
 }
 
 // Run tries every row on target, each in a subtest of its name.

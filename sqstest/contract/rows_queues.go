@@ -75,6 +75,28 @@ var queues = []Row{
 		arn := c.get(c.create(name), "QueueArn")
 		c.thatf(strings.HasPrefix(arn, "arn:aws:sqs:") && strings.HasSuffix(arn, ":"+name), "the ARN is %q", arn)
 	}},
+	{Name: "FlagsMayBeCapitalised", Source: "programs in Python send str(True), and work; " + apiCreate + ", FifoQueue", run: func(c *trial) {
+		name := c.name(".fifo")
+		q := c.create(name, "FifoQueue", "True", "ContentBasedDeduplication", "True")
+		c.same([]string{c.get(q, "FifoQueue"), c.get(q, "ContentBasedDeduplication")}, []string{"true", "true"})
+		c.send(q, "a", inGroup("g"))
+		again, err := c.tryCreate(name, "FifoQueue", "true", "ContentBasedDeduplication", "True")
+		c.ok(err)
+		c.is(&again, q)
+		c.refused(c.set(q, "ContentBasedDeduplication", "yes"), "InvalidAttributeValue", "Invalid value for the parameter ContentBasedDeduplication.")
+	}},
+	{Name: "NumbersAreToldAsNumbers", Source: apiCreate + ": the values are integers; inferred", run: func(c *trial) {
+		q := c.queue("DelaySeconds", "+05", "VisibilityTimeout", "007")
+		c.same([]string{c.get(q, "DelaySeconds"), c.get(q, "VisibilityTimeout")}, []string{"5", "7"})
+	}},
+	{Name: "AStandardQueueCannotBecomeFIFO", Source: recorded("set_unsupported_attribute_standard"), run: func(c *trial) {
+		c.refused(c.set(c.queue(), "FifoQueue", "true"), "InvalidAttributeName", "Unknown Attribute FifoQueue.")
+		_, err := c.tryCreate(c.name(""), "FifoQueue", "false")
+		c.refused(err, "InvalidAttributeName", "Unknown Attribute FifoQueue.")
+	}},
+	{Name: "AFIFOQueueCannotBecomeStandard", Source: recorded("set_unsupported_attribute_fifo"), run: func(c *trial) {
+		c.refused(c.set(c.fifo(), "FifoQueue", "false"), "InvalidAttributeValue", "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.")
+	}},
 	{Name: "AnUnknownAttributeCannotBeRead", Source: recorded("get_queue_attributes with unknown name"), run: func(c *trial) {
 		_, err := c.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: new(c.queue()), AttributeNames: []types.QueueAttributeName{"Nothing"}})
 		c.refused(err, "InvalidAttributeName", "Unknown Attribute Nothing.")
@@ -216,6 +238,23 @@ var queues = []Row{
 		out, err := c.ListQueueTags(c.ctx, &sqs.ListQueueTagsInput{QueueUrl: made.QueueUrl})
 		c.ok(err)
 		c.thatf(len(out.Tags) == 1 && out.Tags["a"] == "1", "tags are %v", out.Tags)
+	}},
+	{Name: "APermissionBecomesAPolicy", Source: recorded("sqs_permission_lifecycle"), run: func(c *trial) {
+		c.exact(changesTakeTime)
+		q := c.queue()
+		arn := c.get(q, "QueueArn")
+		account := strings.Split(arn, ":")[4] // one that AWS knows
+		_, err := c.AddPermission(c.ctx, &sqs.AddPermissionInput{QueueUrl: &q, Label: new("l"), AWSAccountIds: []string{account}, Actions: []string{"ReceiveMessage"}})
+		c.ok(err)
+		c.same([]string{c.get(q, "Policy")}, []string{`{"Version":"2008-10-17","Id":"` + arn + `/SQSDefaultPolicy","Statement":[{"Sid":"l","Effect":"Allow",` +
+			`"Principal":{"AWS":"arn:aws:iam::` + account + `:root"},"Action":"SQS:ReceiveMessage","Resource":"` + arn + `"}]}`})
+		_, err = c.AddPermission(c.ctx, &sqs.AddPermissionInput{QueueUrl: &q, Label: new("l"), AWSAccountIds: []string{account}, Actions: []string{"SendMessage"}})
+		c.refused(err, "InvalidParameterValue", "Value l for parameter Label is invalid. Reason: Already exists.")
+		_, err = c.RemovePermission(c.ctx, &sqs.RemovePermissionInput{QueueUrl: &q, Label: new("l")})
+		c.ok(err)
+		c.same([]string{c.get(q, "Policy")}, []string{""})
+		_, err = c.RemovePermission(c.ctx, &sqs.RemovePermissionInput{QueueUrl: &q, Label: new("l")})
+		c.refused(err, "InvalidParameterValue", "Value l for parameter Label is invalid. Reason: can't find label.")
 	}},
 	{Name: "CreatedTimestampIsInSeconds", Source: "API reference, GetQueueAttributes, CreatedTimestamp", run: func(c *trial) {
 		created, err := strconv.ParseInt(c.get(c.queue(), "CreatedTimestamp"), 10, 64)

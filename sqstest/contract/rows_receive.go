@@ -14,6 +14,7 @@ const (
 	guidePolling    = "SQS developer guide, short and long polling"
 	guideVisibility = "SQS developer guide, visibility timeout"
 	guideQuotas     = "SQS developer guide, message quotas"
+	guideNumbers    = "SQS developer guide, message attribute data types: up to 38 digits, 10^-128 to 10^126"
 	guideDelay      = "SQS developer guide, delay queues"
 	guideFair       = "SQS developer guide, fair queues"
 	guideFIFO       = "SQS developer guide, FIFO queues"

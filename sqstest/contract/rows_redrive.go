@@ -135,6 +135,40 @@ var redrive = []Row{
 		err := c.set(q, "RedrivePolicy", redrivePolicy(c.get(q, "QueueArn")+"-missing", 1))
 		c.refused(err, "InvalidParameterValue", "")
 	}},
+	{Name: "ACountInTextIsToldAsANumber", Source: recorded("redrive_policy_attribute_validity") + "; that it is told so is inferred", run: func(c *trial) {
+		dead := c.queue()
+		arn := c.get(dead, "QueueArn")
+		want := `{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":42}`
+		for _, policy := range []string{
+			want, redrivePolicy(arn, 42), `{ "maxReceiveCount" : "42", "deadLetterTargetArn" : "` + arn + `" }`,
+		} {
+			q := c.queue("RedrivePolicy", policy)
+			c.same([]string{c.get(q, "RedrivePolicy")}, []string{want})
+		}
+	}},
+	{Name: "TheSamePolicyIsTheSameHoweverItIsWritten", Source: apiCreate + ", same attributes", run: func(c *trial) {
+		arn := c.get(c.queue(), "QueueArn")
+		name := c.name("")
+		q := c.create(name, "RedrivePolicy", `{"deadLetterTargetArn":"`+arn+`","maxReceiveCount":5}`)
+		again, err := c.tryCreate(name, "RedrivePolicy", redrivePolicy(arn, 5))
+		c.ok(err)
+		c.is(&again, q)
+		_, err = c.tryCreate(name, "RedrivePolicy", redrivePolicy(arn, 6))
+		c.refused(err, "QueueAlreadyExists", "RedrivePolicy")
+	}},
+	{Name: "ACountIsOneToAThousand", Source: guideRedrive, run: func(c *trial) {
+		arn := c.get(c.queue(), "QueueArn")
+		q := c.queue()
+		for _, count := range []string{`"invalid"`, `0`, `1001`, `"-1"`, `""`} {
+			err := c.set(q, "RedrivePolicy", `{"deadLetterTargetArn":"`+arn+`","maxReceiveCount":`+count+`}`)
+			c.refused(err, "InvalidParameterValue", "parameter RedrivePolicy is invalid. Reason: Invalid value for maxReceiveCount: ")
+			c.refused(err, "InvalidParameterValue", ", valid values are from 1 to 1000 both inclusive.")
+		}
+		c.ok(c.set(q, "RedrivePolicy", redrivePolicy(arn, 1000)))
+	}},
+	{Name: "ARedrivePolicyNeedsATarget", Source: recorded("redrive_policy_attribute_validity"), run: func(c *trial) {
+		c.refused(c.set(c.queue(), "RedrivePolicy", `{"maxReceiveCount":"5"}`), "InvalidParameterValue", "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
+	}},
 	{Name: "ARedrivePolicyIsJSON", Source: recorded("redrive_policy_attribute_validity"), run: func(c *trial) {
 		c.refused(c.set(c.queue(), "RedrivePolicy", "garbage"), "InvalidParameterValue", "RedrivePolicy")
 	}},

@@ -156,6 +156,35 @@ var messageAttributes = []Row{
 	refusedAttributes("ALongAttributeName", guideQuotas, texts(strings.Repeat("n", 257), "v")),
 	refusedAttributes("AnEmptyAttribute", recorded("send_message_with_empty_string_attribute"), texts("x", "")),
 	refusedAttributes("AnUnknownAttributeType", recorded("invalid_string_attributes"), map[string]types.MessageAttributeValue{"x": typed("Date", "today")}),
+	{Name: "NumbersOfThirtyEightDigitsAreAccepted", Source: guideNumbers, run: func(c *trial) {
+		q := c.queue()
+		for _, value := range []string{
+			"0", "-0", "0.0", "00012", "+5", "-1.5", ".5", "5.", "1e3", "1E-3", "-1.25e+10", "1e126", "-1e126", "1e-128", "0.1e127", "10e-129",
+			strings.Repeat("9", 38), "0." + strings.Repeat("7", 38), strings.Repeat("0", 60) + "1" + strings.Repeat("0", 60), "1." + strings.Repeat("0", 60),
+		} {
+			c.send(q, "a", attributes(map[string]types.MessageAttributeValue{"n": typed("Number", value), "custom": typed("Number.mine", value)}))
+			m := c.one(q, withAttributes("All"))
+			c.is(m.MessageAttributes["n"].StringValue, value)
+			c.remove(q, m)
+		}
+	}},
+	{Name: "NumbersOutOfRangeAreRefused", Source: guideNumbers, run: func(c *trial) {
+		q := c.queue()
+		for _, value := range []string{
+			"Inf", "+Inf", "-inf", "Infinity", "NaN", "nan", "1e127", "-1e127", "1.1e126", "1e400", "1e-129", "9e-129", "1e999999999999999999999", "1e-999999999999999999999",
+			strings.Repeat("9", 39), "0." + strings.Repeat("7", 39), "1" + strings.Repeat("0", 37) + "1",
+			"", "-", "+", ".", "e5", "1e", "1e+", "0x10", "0b1", "1_000", "1,5", "1.2.3", " 1", "1 ", "--1", "1p5", "one", "٣", "1\n", "true",
+		} {
+			_, err := c.trySend(q, "a", attributes(map[string]types.MessageAttributeValue{"n": typed("Number", value)}))
+			c.refused(err, "InvalidParameterValue", "'n'")
+			if value != "" {
+				c.refused(err, "InvalidParameterValue", "Can't cast the value of message (user) attribute 'n' to a number.")
+			}
+		}
+	}},
+	{Name: "AnAttributeNameMayHaveAnyLetters", Source: recorded("send_message_with_invalid_string_attributes"), run: func(c *trial) {
+		c.send(c.queue(), "a", attributes(texts("attr.1øßä", "v")))
+	}},
 	{Name: "ABatchEntryWithABadAttributeFailsAlone", Source: apiBatch, run: func(c *trial) {
 		bad := entry("bad", "b")
 		bad.MessageAttributes = texts("x", "")

@@ -28,6 +28,8 @@ type trial struct {
 	limit    int // of messages in flight; 0: the service's
 	prefix   string
 	made     []string // URLs of the queues to delete
+
+	madeAbroad []string // those in another region
 }
 
 const (
@@ -108,6 +110,9 @@ func (c *trial) cleanUp() {
 	defer cancel()
 	for _, url := range c.made {
 		_, _ = c.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
+	}
+	for _, url := range c.madeAbroad {
+		_, _ = c.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &url}, abroad)
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,9 +48,11 @@ func start(t *testing.T, args ...string) (endpoint string, stop func() error) {
 	return endpoint, stop
 }
 
-func client(endpoint string) *sqs.Client {
+func client(endpoint string) *sqs.Client { return clientIn("us-east-1", endpoint) }
+
+func clientIn(region, endpoint string) *sqs.Client {
 	return sqs.New(sqs.Options{
-		Region: "us-east-1", BaseEndpoint: &endpoint, RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: &endpoint, RetryMaxAttempts: 1,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "x", SecretAccessKey: "x"}, nil
 		}),
@@ -60,6 +65,39 @@ func TestTheReadyLineIsTrue(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{endpoint + "/000000000000/orders", endpoint + "/000000000000/pay.fifo"}, out.QueueUrls)
 	require.NoError(t, stop())
+}
+
+func TestTheHelpTellsHowToReachIt(t *testing.T) {
+	var stderr bytes.Buffer
+	require.ErrorIs(t, run(t.Context(), []string{"-h"}, io.Discard, &stderr), flag.ErrHelp)
+	for _, word := range []string{"AWS_ENDPOINT_URL_SQS", "-region", "-account", "-delay", "aws-sdk-go-v2"} {
+		require.Contains(t, stderr.String(), word)
+	}
+}
+
+func TestTheRegionIsTheClients(t *testing.T) {
+	endpoint, _ := start(t, "-region", "eu-west-1", "-account", "123456789012", "-queue", "orders")
+	for region, name := range map[string]string{"eu-west-1": "orders", "us-west-2": "others"} {
+		c := clientIn(region, endpoint)
+		out, err := c.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
+		require.NoError(t, err)
+		require.Equal(t, endpoint+"/123456789012/"+name, *out.QueueUrl)
+		got, err := c.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: out.QueueUrl, AttributeNames: []types.QueueAttributeName{"QueueArn"}})
+		require.NoError(t, err)
+		require.Equal(t, "arn:aws:sqs:"+region+":123456789012:"+name, got.Attributes["QueueArn"])
+	}
+	_, err := clientIn("us-west-2", endpoint).GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: new("orders")})
+	require.ErrorContains(t, err, "eu-west-1", "the error says where the queue is")
+}
+
+func TestItTellsThatItIsUp(t *testing.T) {
+	endpoint, _ := start(t, "-latency", "1h")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, endpoint+"/health", http.NoBody)
+	require.NoError(t, err)
+	answer, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	require.Equal(t, http.StatusOK, answer.StatusCode)
 }
 
 func TestItStopsWhileAPollIsOpen(t *testing.T) {
@@ -100,6 +138,9 @@ func TestMistakesInTheCommandLineAreTold(t *testing.T) {
 		"-nonsense":  {"-nonsense"},
 		"unexpected": {"orders"},
 		"-latency":   {"-latency", "-1s"},
+		"-delay":     {"-delay", "-1s"},
+		"-region":    {"-region", "EU"},
+		"-account":   {"-account", "1"},
 	} {
 		var stderr bytes.Buffer
 		require.ErrorIs(t, run(t.Context(), args, io.Discard, &stderr), errUsage)
