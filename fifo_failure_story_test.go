@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
@@ -286,7 +287,7 @@ func TestFollowersDoNotPayForADeadLetterThatIsRefused(t *testing.T) {
 					w.sendGroup("a", fmt.Sprintf("a %d", i))
 				}
 				dead := w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
-				w.server.Inject(sqstest.Fault{Op: opSend, Queue: "dead.fifo", Err: sqstest.AccessDenied(), Times: 2})
+				w.server.Inject(sqstest.Fault{Op: opSend, Queue: "dead.fifo", Err: &types.UnsupportedOperation{}, Times: 2})
 				tries := &tries{world: w}
 				c := w.consumer(sluice.Options{
 					OnGroupFailure: on, DeadLetterQueueURL: dead, PollTime: time.Second,

@@ -1,7 +1,6 @@
 package sluice
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -10,8 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
-	"github.com/sluice-go/sluice/internal/queue"
 )
 
 // Limits of SQS that options are held to.
@@ -36,6 +33,7 @@ const (
 	defaultLinger          = 50 * time.Millisecond
 	defaultInPlaceTries    = 10
 	defaultInPlaceTime     = 15 * time.Minute
+	defaultGiveUpAfter     = 5 * time.Minute // a change of a policy or a key takes seconds to minutes to be known everywhere
 	longestRetryDelay      = 15 * time.Minute
 
 	// hardStop is how long after ShutdownTimeout Run returns at the latest: the
@@ -142,6 +140,16 @@ type Options struct {
 	// do. 0 means 25 s, which fits into the 30 s that Kubernetes gives.
 	ShutdownTimeout time.Duration
 
+	// GiveUpAfter is how long a run that has received goes on while SQS refuses: access
+	// is denied, the queue's key cannot be used, or the queue does not exist. Such a
+	// refusal may pass, as when a policy changes or a queue is replaced. Receives are then
+	// tried again every 1 s to 30 s, deletes and renewals as long as the lease
+	// lasts, and [Consumer.Health] says [StateRefused]. Run ends when receives, deletes
+	// or visibility changes were refused for so long and were not granted once. Dead
+	// letters that were refused for so long are given back, and Run goes on.
+	// 0 means 5 min, a negative one never. See docs/errors.md for each error.
+	GiveUpAfter time.Duration
+
 	// MaxMessages ends a run after that many messages were received; those are
 	// finished first, as at a stop: what fails waits for its next try in the queue,
 	// and on a FIFO queue so does what is behind it in its group. 0 means no end.
@@ -178,6 +186,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.ShutdownTimeout, defaultShutdownTimeout)
 	orElse(&o.InPlaceTries, defaultInPlaceTries)
 	orElse(&o.InPlaceTime, defaultInPlaceTime)
+	orElse(&o.GiveUpAfter, defaultGiveUpAfter)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -218,7 +227,7 @@ func (o *Options) defaultRetryDelay(m *Message, _ error) time.Duration {
 }
 
 // validate reports all that is wrong with o, which has its defaults.
-func (o Options) validate(client Client) error {
+func (o Options) validate(client Client, queueURL string) faults {
 	var wrong faults
 	wrong.outside("BatchSize", o.BatchSize, 1, maxBatchSize)
 	wrong.outside("Concurrency", o.Concurrency, 1, maxInFlight)
@@ -238,13 +247,9 @@ func (o Options) validate(client Client) error {
 	wrong.outsideTime("MaxDuration", o.MaxDuration, 0, 1<<63-1)
 	wrong.fraction("VisibilityTimeout", o.VisibilityTimeout)
 	wrong.fraction("PollTime", o.PollTime)
-	if o.DeadLetterQueueURL != "" {
-		wrong.add(checkURL("DeadLetterQueueURL", o.DeadLetterQueueURL))
-		if _, ok := client.(queue.Sender); !ok {
-			wrong.add(fmt.Errorf("DeadLetterQueueURL is set but %T has no SendMessage, want a client that has", client))
-		}
-	}
-	return errors.Join(wrong...)
+	wrong.checkAttributes(o.SystemAttributes)
+	wrong.checkDeadLetterQueue(client, queueURL, o.DeadLetterQueueURL)
+	return wrong
 }
 
 // faults collects what is wrong: each with field, value and rule.

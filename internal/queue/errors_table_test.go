@@ -160,19 +160,19 @@ func TestAnErrorIsToldByWhereItComesFrom(t *testing.T) {
 		ahead time.Duration
 		want  queue.Fault
 	}{
-		"SQS":                         {none, 403, refusal, 0, queue.Refused},
-		"SQS, no queue":               {none, 400, gone, 0, queue.Refused},
-		"SQS, its clock far ahead":    {none, 403, refusal, 20 * time.Minute, queue.Passing},
-		"SQS, its clock far behind":   {none, 403, refusal, -20 * time.Minute, queue.Passing},
-		"SQS, trouble":                {none, 503, refusal, 0, queue.Passing},
-		"a page of a gateway":         {none, 403, "<html>no</html>", 0, queue.Passing},
-		"nothing to read":             {none, 403, "", 0, queue.Passing},
-		"STS":                         {provider(&smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: denied}), 0, "", 0, queue.Passing},
-		"STS, in full":                {provider(fmt.Errorf("cached: %w", status(403, "AccessDenied"))), 0, "", 0, queue.Passing},
-		"a provider without an SDK":   {provider(denied), 0, "", 0, queue.Passing},
-		"a provider without a code":   {provider(errors.New("no")), 0, "", 0, queue.Passing},
-		"no region":                   {func(o *sqs.Options) { o.Region = "" }, 0, "", 0, queue.Lasting},
-		"a region that is none":       {func(o *sqs.Options) { o.Region = "eu central" }, 0, "", 0, queue.Lasting},
+		"SQS":                       {none, 403, refusal, 0, queue.Refused},
+		"SQS, no queue":             {none, 400, gone, 0, queue.Refused},
+		"SQS, its clock far ahead":  {none, 403, refusal, 20 * time.Minute, queue.Passing},
+		"SQS, its clock far behind": {none, 403, refusal, -20 * time.Minute, queue.Passing},
+		"SQS, trouble":              {none, 503, refusal, 0, queue.Passing},
+		"a page of a gateway":       {none, 403, "<html>no</html>", 0, queue.Passing},
+		"nothing to read":           {none, 403, "", 0, queue.Passing},
+		"STS":                       {provider(&smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: denied}), 0, "", 0, queue.Passing},
+		"STS, in full":              {provider(fmt.Errorf("cached: %w", status(403, "AccessDenied"))), 0, "", 0, queue.Passing},
+		"a provider without an SDK": {provider(denied), 0, "", 0, queue.Passing},
+		"a provider without a code": {provider(errors.New("no")), 0, "", 0, queue.Passing},
+		"no region":                 {func(o *sqs.Options) { o.Region = "" }, 0, "", 0, queue.Lasting},
+		"a region that is none":     {func(o *sqs.Options) { o.Region = "eu central" }, 0, "", 0, queue.Lasting},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := exchange(t, c.set, c.code, c.text, c.ahead)
