@@ -808,7 +808,7 @@ func (r *run) receive(now time.Time) {
 		since := r.pace.Sent(n)
 		r.out++
 		r.asked += n
-		alone := len(r.hand) == 0 && r.out == 1
+		alone := r.drain && r.out == 1 && !r.busy()
 		try, probe, wait := r.attempt(n, now), r.probes(), r.pollTime()
 		if probe {
 			wait = time.Second // what is granted is to be known soon
@@ -874,7 +874,7 @@ var errNoAnswer = errors.New("sluice: the client did not return")
 // An answer is the end of a receive.
 type answer struct {
 	asked         int
-	alone         bool // nothing was in progress when it was sent
+	alone         bool // nothing was in progress when it was sent, by a run that drains
 	probe         bool // it finds out whether receives are still refused
 	try           queue.Attempt
 	since         time.Time // what the pace wants to know again
@@ -916,13 +916,24 @@ func (r *run) answered(a *answer) {
 // drained reports whether the queue is empty: two answers in a row have found it so while
 // nothing was in progress. One that came at once has not asked every server of SQS.
 func (r *run) drained(a *answer) bool {
-	if len(a.messages) > 0 || len(r.hand) > 0 {
+	if len(a.messages) > 0 || r.busy() {
 		r.empties = 0
 	}
-	if r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {
+	if r.empty && a.alone && r.out == 0 && !r.busy() {
 		r.empties++
 	}
 	return r.empties >= 2
+}
+
+// busy reports whether a message is in progress. One whose handler goes on without its lease,
+// although its context has ended, is not: nobody knows whether it ever returns.
+func (r *run) busy() bool {
+	for _, h := range r.hand {
+		if h.stage != handling || !h.call.lost {
+			return true
+		}
+	}
+	return false
 }
 
 // waited reports whether an answer took about as long as its receive was to wait for
@@ -1303,6 +1314,7 @@ func (r *run) lose(h *held, cause error) {
 		r.halt(h)
 	case handling:
 		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
+		h.call.lost = true
 		r.bereave(h)
 	case settling: // what settles it will find out
 	}
