@@ -125,9 +125,9 @@ func goesWhereItsRegionIs(o *sqs.Options) bool {
 	default:
 		return false
 	}
-	return o.BaseEndpoint == nil &&
-		reflect.TypeOf(o.EndpointResolverV2) == reflect.TypeOf(sqs.NewDefaultEndpointResolverV2()) &&
-		reflect.TypeOf(o.EndpointResolver) == reflect.TypeOf(sqs.NewDefaultEndpointResolver()) //nolint:staticcheck // it is old, and still heeded
+	byRegion := reflect.TypeOf(sqs.NewDefaultEndpointResolverV2())
+	old := o.EndpointResolver //nolint:staticcheck // and still heeded
+	return o.BaseEndpoint == nil && old == nil && reflect.TypeOf(o.EndpointResolverV2) == byRegion
 }
 
 // regionOf returns the region that a client of the SDK calls; else the one that the URL of the queue

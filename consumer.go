@@ -3,6 +3,7 @@ package sluice
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -75,9 +76,11 @@ func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 }
 
 // A Handler handles a batch of messages, 1 to [Options.BatchSize] of them. If it
-// returns nil they are deleted. If it returns an error they are received again,
-// later, except for those that the error says nothing about or something else:
-// see [Failed], [RetryAfter], [Discard] and [DeadLetter]. A panic is an error.
+// returns nil they are deleted. If it returns an error, all of them are received
+// again, later. Only if each part of the error names a message, by [Failed], are
+// the others deleted; on a FIFO queue not those that come behind it in its group.
+// [RetryAfter], [Discard] and [DeadLetter] say what else becomes of a message that
+// failed. A panic is an error that names none.
 //
 // ctx ends when a message's lease was lost ([ErrLeaseLost]), when the call took
 // too long ([ErrProcessingLimit]) and when the run does not wait any longer
@@ -124,8 +127,9 @@ var (
 	ErrProcessingLimit = errors.New("sluice: processing limit is over")
 )
 
-// A ShutdownError reports a stop that left something unsettled: it could not wait for
-// all handlers, or leases ended before their messages could be deleted. It matches
+// A ShutdownError reports a stop, or the end of a run that had had its messages, that left
+// something unsettled: it could not wait for all handlers, or leases ended before
+// their messages could be deleted. It matches
 // [ErrShutdown].
 type ShutdownError struct {
 	Finished  int // messages settled during the stop, by their handlers' results
@@ -188,18 +192,26 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 // with a [*ShutdownError] if that was too short. Handlers that are still running then
 // are not waited for: a later run may be given their messages while they go on.
 //
-// It returns an error at once if h is nil or the Consumer is running already, and
-// as soon as it has finished what it holds when SQS refuses for good: the queue
-// does not exist, or access is denied. All other errors of SQS are tried again.
+// It returns an error at once if h is nil or the Consumer is running already. It
+// returns one as soon as it has finished what it holds when SQS refuses, because
+// access is denied or the queue does not exist: before the first receive has
+// succeeded, or for [Options.GiveUpAfter]. So it does after an error that no call can
+// cure, such as a region that is missing. All other errors of SQS are tried again.
 func (c *Consumer) Run(ctx context.Context, h Handler) error {
 	return c.run(ctx, h, false)
 }
 
-// Drain is [Consumer.Run] that also ends when the queue is empty: when a receive
-// that has asked every server of SQS brought nothing, and nothing is in progress.
-// Messages that are delayed, that failed and wait for their next try, or that
+// Drain is [Consumer.Run] that also ends when the queue is empty: when two receives in
+// a row, while nothing was in progress, have waited for about a second and brought
+// nothing. An answer that comes sooner says nothing, since SQS at times finds no
+// message where there are some; so with a stand-in for SQS that never waits, Drain does
+// not end. Messages that are delayed, that failed and wait for their next try, or that
 // other consumers hold do not count. A part-filled batch does not wait for its
 // wait time when the queue is empty.
+//
+// Handlers may take as long as they need, as in Run. One that goes on without its lease
+// does not count as progress; when all else is done, Drain waits for it for
+// [Options.ShutdownTimeout].
 func (c *Consumer) Drain(ctx context.Context, h Handler) error {
 	return c.run(ctx, h, true)
 }
@@ -309,7 +321,7 @@ type Stats struct {
 	GivenBack    int64 // messages made visible again, at once or after a delay
 	DeadLettered int64 // messages sent to the dead-letter queue
 	LeasesLost   int64 // messages whose lease ended while they waited or were handled
-	Unsettled    int64 // messages that could not be deleted or given back: their receipt was worth nothing any more, or SQS refused
+	Unsettled    int64 // messages that could not be deleted or given back: their receipt was worth nothing any more, or no call could do it
 
 	Batches map[Reason]int64 // handler calls, by why their batch was handed over
 	Calls   map[string]int64 // calls to SQS, by operation, successful or not
@@ -318,8 +330,8 @@ type Stats struct {
 	InFlight      int       // messages held now
 	BytesInFlight int       // of their bodies and attributes
 	Handlers      int       // handler calls now
-	OldestHandler time.Time // when the longest of them began; zero: there is none
-	LastReceive   time.Time // when a receive succeeded last; zero: never
+	OldestHandler time.Time `json:",omitzero"` // when the longest of them began; zero: there is none
+	LastReceive   time.Time `json:",omitzero"` // when a receive succeeded last; zero: never
 	HooksDropped  int64     // hook calls and log lines dropped because hooks were too slow
 }
 
@@ -337,11 +349,29 @@ const (
 	StateStopping   State = "stopping"         // what is held is finished
 )
 
-// Health tells whether a [Consumer] receives.
+// Health tells whether a [Consumer] receives. It does not tell whether that is fast
+// enough: the number of messages in the queue does.
 type Health struct {
 	State State
 	Since time.Time // when the state began; zero: there was no run yet
-	Err   error     // of the newest receive, if that failed; nil: it did not
+	Err   error     // what SQS refuses now; else of the newest receive, if that failed; nil: neither
+}
+
+// MarshalJSON gives Err as a sentence, and leaves out what is not known.
+func (h Health) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		State State
+		Since time.Time `json:",omitzero"`
+		Err   string    `json:",omitempty"`
+	}{h.State, h.Since, sentence(h.Err)})
+}
+
+// sentence is the text of an error; "": there is none.
+func sentence(err error) (text string) {
+	if err != nil {
+		_ = foreign(func() { text = err.Error() })
+	}
+	return text
 }
 
 // Stats returns what the Consumer has done. It is cheap and never waits.

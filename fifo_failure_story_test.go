@@ -114,7 +114,7 @@ func TestAHeadIsTriedInPlaceForATimeAndACountAndThenItsGroupIsGivenBack(t *testi
 				require.NoError(w, stop())
 				for i, one := range seen.of("a 0") {
 					require.Equal(w, 1+i/3, one.count, "received again after each three tries")
-					require.InDelta(w, i*int(10*time.Minute), one.at, float64(2*time.Second))
+					require.InDelta(w, time.Duration(i)*10*time.Minute, one.at, float64(2*time.Second))
 				}
 				require.Equal(w, []string{"a 0", "a 0", "a 0", "a 0", "a 0", "a 0", "a 0", "a 1"}, seen.bodies())
 				require.Empty(w, w.server.Messages("orders.fifo"))

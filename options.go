@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -43,7 +44,8 @@ const (
 )
 
 // Options of a [Consumer]. The zero value works: it handles each event as soon as
-// it arrives, ten at once. A field that is out of its range makes [New] fail.
+// it arrives, ten at once. A value that cannot work makes [New] fail, which tells of all
+// such values. Times that do not fit to each other are shortened where the field says so.
 type Options struct {
 	// BatchSize is how many messages a full batch has, 1 to 10,000. 0 means 1:
 	// each event is handled as soon as it arrives.
@@ -103,7 +105,8 @@ type Options struct {
 
 	// RetryDelay says how long a message that failed stays hidden before it is
 	// received again, unless the error says so itself ([RetryAfter]). It is called
-	// by the goroutine that ran the handler. The delay is cut to what SQS allows:
+	// after the handler has returned, on a goroutine of its own; several calls may run
+	// at once. The slot is not free until it returns. The delay is cut to what SQS allows:
 	// 12 h from the receive. nil means VisibilityTimeout, doubled with each
 	// receive of the message up to 15 min, or up to VisibilityTimeout if that is
 	// longer, and 10 % more or less: a message that fails does not hurry towards
@@ -122,7 +125,9 @@ type Options struct {
 	InPlaceTime  time.Duration
 
 	// DeadLetterQueueURL is where [DeadLetter] sends messages. The client must
-	// have SendMessage then, as *sqs.Client has. "": such messages only fail.
+	// have SendMessage then, as *sqs.Client has. It is another queue than the
+	// consumer's, in the same region, and a standard one if that is one: messages without
+	// a group cannot go to a FIFO queue. "": such messages only fail.
 	DeadLetterQueueURL string
 
 	// DeleteLinger is how long a delete waits for others to share its call. 0
@@ -137,7 +142,9 @@ type Options struct {
 	// ShutdownTimeout is how long handlers may go on after Run's context is done.
 	// Then their contexts end with [ErrShutdown] as the cause, and what has not
 	// begun is made visible again. Run returns within 3 s more, whatever handlers
-	// do. 0 means 25 s, which fits into the 30 s that Kubernetes gives.
+	// do. A receive that is out is waited for, 1.25 s even if this is shorter: the messages
+	// of one that is cut would stay hidden. 0 means 25 s, which fits into the 30 s
+	// that Kubernetes gives.
 	ShutdownTimeout time.Duration
 
 	// GiveUpAfter is how long a run that has received goes on while SQS refuses: access
@@ -151,7 +158,8 @@ type Options struct {
 	GiveUpAfter time.Duration
 
 	// MaxMessages ends a run after that many messages were received; those are
-	// finished first, as at a stop: what fails waits for its next try in the queue,
+	// finished first, as at a stop. So handlers have ShutdownTimeout from the arrival of
+	// the last message on; what fails waits for its next try in the queue,
 	// and on a FIFO queue so does what is behind it in its group. 0 means no end.
 	MaxMessages int
 
@@ -359,4 +367,31 @@ type BatchEvent struct {
 type LeaseEvent struct {
 	Message *Message
 	Err     error // why it was lost
+}
+
+// MarshalJSON gives Err as a sentence.
+func (e CallEvent) MarshalJSON() ([]byte, error) {
+	type event CallEvent
+	return json.Marshal(struct {
+		event
+		Err string `json:",omitempty"`
+	}{event(e), sentence(e.Err)})
+}
+
+// MarshalJSON gives Err as a sentence.
+func (e BatchEvent) MarshalJSON() ([]byte, error) {
+	type event BatchEvent
+	return json.Marshal(struct {
+		event
+		Err string `json:",omitempty"`
+	}{event(e), sentence(e.Err)})
+}
+
+// MarshalJSON gives Err as a sentence.
+func (e LeaseEvent) MarshalJSON() ([]byte, error) {
+	type event LeaseEvent
+	return json.Marshal(struct {
+		event
+		Err string `json:",omitempty"`
+	}{event(e), sentence(e.Err)})
 }
