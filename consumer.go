@@ -127,7 +127,7 @@ var (
 	ErrProcessingLimit = errors.New("sluice: processing limit is over")
 )
 
-// A ShutdownError reports a stop, or the end of a run that had had its messages, that left
+// A ShutdownError reports a stop, or the end of a run that has all its messages, that left
 // something unsettled: it could not wait for all handlers, or leases ended before
 // their messages could be deleted. It matches
 // [ErrShutdown].
@@ -167,7 +167,7 @@ type Consumer struct {
 // New returns a Consumer of the queue with the given URL. It makes no call. All
 // that is wrong with opts is reported at once, each with field, value and rule.
 func New(client Client, queueURL string, opts Options) (*Consumer, error) {
-	var wrong faults
+	wrong := make(faults, 0, 4)
 	wrong.add(checkClient(client))
 	wrong.add(checkURL("queueURL", queueURL))
 	opts = opts.withDefaults()
@@ -360,9 +360,9 @@ type Health struct {
 // MarshalJSON gives Err as a sentence, and leaves out what is not known.
 func (h Health) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		State State
-		Since time.Time `json:",omitzero"`
-		Err   string    `json:",omitempty"`
+		State State     `json:"State"`
+		Since time.Time `json:"Since,omitzero"`
+		Err   string    `json:"Err,omitempty"`
 	}{h.State, h.Since, sentence(h.Err)})
 }
 
@@ -1009,6 +1009,7 @@ func (r *run) unanswered(a *answer, now time.Time) {
 		r.fail(queue.OpReceive, a.err)
 	case queue.Refused:
 		r.receiveRefused(a, now)
+	case queue.Passing, queue.Throttled, queue.Lost: // they end nothing
 	}
 	if r.lines != nil && fault == queue.Passing && !queue.Expired(a.err) {
 		r.attempts.Lost(a.try) // it may have had its effect; one that was throttled had not, and its id is spent

@@ -54,7 +54,7 @@ func TestWhatIsNotKnownIsNotInJSON(t *testing.T) {
 	text, err := json.Marshal(c.Health())
 	require.NoError(t, err)
 	require.JSONEq(t, `{"State": "stopped"}`, string(text))
-	text, err = json.Marshal(c.Stats())
+	text, err = json.Marshal(c.Stats()) //nolint:musttag // the names are the fields'
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "0001-01-01")
 	require.NotContains(t, string(text), "LastReceive")
@@ -74,7 +74,11 @@ func TestErrorsAreSentencesInAllJSON(t *testing.T) {
 	failed := &smithy.OperationError{ServiceID: "SQS", OperationName: "ReceiveMessage", Err: errors.New("no route")}
 	const want = `"Err":"operation error SQS: ReceiveMessage, no route"`
 	for _, v := range []any{
-		sluice.Health{Err: failed}, &sluice.Health{Err: failed}, sluice.CallEvent{Op: opReceive, Took: 7, Err: failed}, sluice.BatchEvent{Failed: 7, Err: failed}, sluice.LeaseEvent{Err: failed},
+		sluice.Health{Err: failed},
+		&sluice.Health{Err: failed},
+		sluice.CallEvent{Op: opReceive, Took: 7, Err: failed},
+		sluice.BatchEvent{Failed: 7, Err: failed},
+		sluice.LeaseEvent{Err: failed},
 		map[string]any{"health": sluice.Health{Err: failed}},
 	} {
 		text, err := json.Marshal(v)

@@ -60,7 +60,7 @@ func ClassifyEntry(err error) Fault { return classify(err, oneEntry) }
 func ClassifyRequest(err error) Fault { return classify(err, wholeCall) }
 
 // classify is the table of docs/errors.md: a class and a reason for each error.
-func classify(err error, about subject) Fault {
+func classify(err error, about subject) Fault { //nolint:funlen // a table
 	name := nameOf(err)
 	switch {
 	case err == nil, ofAnotherService(err): // a credentials provider's, for one: SQS has not been asked
@@ -171,7 +171,7 @@ func isUnanswered(err error) bool {
 	if !ok || isType[*smithyhttp.ResponseError](call.Err) {
 		return false
 	}
-	_, direct := call.Err.(interface{ ErrorCode() string }) //nolint:errorlint // what is inside of another error is not the answer
+	_, direct := call.Err.(interface{ ErrorCode() string }) // what is inside of another error is not the answer
 	return !direct
 }
 
