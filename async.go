@@ -179,6 +179,7 @@ type call struct {
 	panicked *PanicError // nil: it did not
 	cause    error       // why its context ended; nil: it had not
 	limited  bool        // it took longer than ProcessingLimit, whatever ended its context; its leases are renewed no more
+	lost     bool        // the lease of one of its messages has ended, and with it its context; owned by the loop
 	bereft   bool        // a message of a FIFO queue has lost its lease meanwhile; owned by the loop
 	dropped  []*held     // failed, with leases that had been lost: nothing to tell SQS
 

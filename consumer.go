@@ -3,6 +3,7 @@ package sluice
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -75,9 +76,11 @@ func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 }
 
 // A Handler handles a batch of messages, 1 to [Options.BatchSize] of them. If it
-// returns nil they are deleted. If it returns an error they are received again,
-// later, except for those that the error says nothing about or something else:
-// see [Failed], [RetryAfter], [Discard] and [DeadLetter]. A panic is an error.
+// returns nil they are deleted. If it returns an error, all of them are received
+// again, later. Only if each part of the error names a message, by [Failed], are
+// the others deleted; on a FIFO queue not those that come behind it in its group.
+// [RetryAfter], [Discard] and [DeadLetter] say what else becomes of a message that
+// failed. A panic is an error that names none.
 //
 // ctx ends when a message's lease was lost ([ErrLeaseLost]), when the call took
 // too long ([ErrProcessingLimit]) and when the run does not wait any longer
@@ -124,8 +127,9 @@ var (
 	ErrProcessingLimit = errors.New("sluice: processing limit is over")
 )
 
-// A ShutdownError reports a stop that left something unsettled: it could not wait for
-// all handlers, or leases ended before their messages could be deleted. It matches
+// A ShutdownError reports a stop, or the end of a run that has all its messages, that left
+// something unsettled: it could not wait for all handlers, or leases ended before
+// their messages could be deleted. It matches
 // [ErrShutdown].
 type ShutdownError struct {
 	Finished  int // messages settled during the stop, by their handlers' results
@@ -147,6 +151,7 @@ func (*ShutdownError) Is(target error) bool { return target == ErrShutdown }
 type Consumer struct {
 	client Client
 	url    string
+	region string // for those who read errors; "": it is not known
 	opts   Options
 
 	running atomic.Bool
@@ -162,18 +167,20 @@ type Consumer struct {
 // New returns a Consumer of the queue with the given URL. It makes no call. All
 // that is wrong with opts is reported at once, each with field, value and rule.
 func New(client Client, queueURL string, opts Options) (*Consumer, error) {
-	var wrong faults
-	if client == nil {
-		wrong.add(errors.New("client is nil, want one such as *sqs.Client"))
-	}
+	wrong := make(faults, 0, 4)
+	wrong.add(checkClient(client))
 	wrong.add(checkURL("queueURL", queueURL))
 	opts = opts.withDefaults()
-	wrong.add(opts.validate(client))
+	wrong = append(wrong, opts.validate(client, queueURL)...)
+	doubts := wrong.checkRegions(client, queueURL, opts.DeadLetterQueueURL)
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fmt.Errorf("sluice: %w", err)
 	}
+	for _, doubt := range doubts {
+		opts.Logger.Warn("a queue of another region", "queue", queueURL, "err", doubt)
+	}
 	return &Consumer{
-		client: client, url: queueURL, opts: opts,
+		client: client, url: queueURL, region: regionOf(client, queueURL), opts: opts,
 		batches: tally.NewCounter(string(Full), string(Bytes), string(WaitOver), string(Drained), string(Stopping)),
 		calls:   tally.NewCounter(queue.Operations...),
 		errors:  tally.NewCounter(queue.Operations...),
@@ -185,18 +192,26 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 // with a [*ShutdownError] if that was too short. Handlers that are still running then
 // are not waited for: a later run may be given their messages while they go on.
 //
-// It returns an error at once if h is nil or the Consumer is running already, and
-// as soon as it has finished what it holds when SQS refuses for good: the queue
-// does not exist, or access is denied. All other errors of SQS are tried again.
+// It returns an error at once if h is nil or the Consumer is running already. It
+// returns one as soon as it has finished what it holds when SQS refuses, because
+// access is denied or the queue does not exist: before the first receive has
+// succeeded, or for [Options.GiveUpAfter]. So it does after an error that no call can
+// cure, such as a region that is missing. All other errors of SQS are tried again.
 func (c *Consumer) Run(ctx context.Context, h Handler) error {
 	return c.run(ctx, h, false)
 }
 
-// Drain is [Consumer.Run] that also ends when the queue is empty: when a receive
-// that has asked every server of SQS brought nothing, and nothing is in progress.
-// Messages that are delayed, that failed and wait for their next try, or that
+// Drain is [Consumer.Run] that also ends when the queue is empty: when two receives in
+// a row, while nothing was in progress, have waited for about a second and brought
+// nothing. An answer that comes sooner says nothing, since SQS at times finds no
+// message where there are some; so with a stand-in for SQS that never waits, Drain does
+// not end. Messages that are delayed, that failed and wait for their next try, or that
 // other consumers hold do not count. A part-filled batch does not wait for its
 // wait time when the queue is empty.
+//
+// Handlers may take as long as they need, as in Run. One that goes on without its lease
+// does not count as progress; when all else is done, Drain waits for it for
+// [Options.ShutdownTimeout].
 func (c *Consumer) Drain(ctx context.Context, h Handler) error {
 	return c.run(ctx, h, true)
 }
@@ -306,7 +321,7 @@ type Stats struct {
 	GivenBack    int64 // messages made visible again, at once or after a delay
 	DeadLettered int64 // messages sent to the dead-letter queue
 	LeasesLost   int64 // messages whose lease ended while they waited or were handled
-	Unsettled    int64 // messages that could not be deleted or given back: their receipt was worth nothing any more, or SQS refused
+	Unsettled    int64 // messages that could not be deleted or given back: their receipt was worth nothing any more, or no call could do it
 
 	Batches map[Reason]int64 // handler calls, by why their batch was handed over
 	Calls   map[string]int64 // calls to SQS, by operation, successful or not
@@ -315,8 +330,8 @@ type Stats struct {
 	InFlight      int       // messages held now
 	BytesInFlight int       // of their bodies and attributes
 	Handlers      int       // handler calls now
-	OldestHandler time.Time // when the longest of them began; zero: there is none
-	LastReceive   time.Time // when a receive succeeded last; zero: never
+	OldestHandler time.Time `json:",omitzero"` // when the longest of them began; zero: there is none
+	LastReceive   time.Time `json:",omitzero"` // when a receive succeeded last; zero: never
 	Receives      int       // receives that are out now
 	ReceivesMost  int       // and as many as may be, by what messages have waited in the queue; at most Options.Receivers
 
@@ -338,14 +353,33 @@ const (
 	StateBehind     State = "falling behind"   // messages come faster than they are handled: see [Stats] for what is at its bound, handlers or receives
 	StatePaused     State = "paused"           // by Pause
 	StateBackingOff State = "backing off"      // receives fail
+	StateRefused    State = "refused"          // SQS refuses receives, deletes or visibility changes, which may pass; see [Options.GiveUpAfter]
 	StateStopping   State = "stopping"         // what is held is finished
 )
 
-// Health tells whether a [Consumer] receives.
+// Health tells whether a [Consumer] receives. It does not tell whether that is fast
+// enough: the number of messages in the queue does.
 type Health struct {
 	State State
 	Since time.Time // when the state began; zero: there was no run yet
-	Err   error     // of the newest receive, if that failed; nil: it did not
+	Err   error     // what SQS refuses now; else of the newest receive, if that failed; nil: neither
+}
+
+// MarshalJSON gives Err as a sentence, and leaves out what is not known.
+func (h Health) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		State State     `json:"State"`
+		Since time.Time `json:"Since,omitzero"`
+		Err   string    `json:"Err,omitempty"`
+	}{h.State, h.Since, sentence(h.Err)})
+}
+
+// sentence is the text of an error; "": there is none.
+func sentence(err error) (text string) {
+	if err != nil {
+		_ = foreign(func() { text = err.Error() })
+	}
+	return text
 }
 
 // Stats returns what the Consumer has done. It is cheap and never waits.
@@ -450,23 +484,24 @@ type run struct {
 	handler Handler
 	drain   bool
 
-	loop    *turns.Loop[event]
-	queue   *queue.Queue
-	keeper  *lease.Keeper[*held]
-	settler *settle.Settler[*held]
-	aside   *aside.Queue
-	ending  atomic.Bool  // the stop has begun
-	onWay   atomic.Int64 // messages that are waiting or being handled: their deletes will come
-	brisk   atomic.Bool  // messages come so often that another delete follows within a moment
-	latency atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
+	loop     *turns.Loop[event]
+	queue    *queue.Queue
+	keeper   *lease.Keeper[*held]
+	settler  *settle.Settler[*held]
+	aside    *aside.Queue
+	ending   atomic.Bool  // the stop has begun
+	refusing atomic.Bool  // there are refusals
+	onWay    atomic.Int64 // messages that are waiting or being handled: their deletes will come
+	brisk    atomic.Bool  // messages come so often that another delete follows within a moment
+	latency  atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
-	newCall  func() (context.Context, context.CancelCauseFunc) // for a handler call
-	fetch    func(try queue.Attempt) ([]types.Message, error)  // makes a receive; ends by cut
-	cut      context.CancelFunc                                // at the shutdown timeout
-	handlers *crew.Crew                                        // for handler calls
-	callers  *crew.Crew                                        // for calls to SQS
-	helpers  sync.WaitGroup                                    // for what runs all the time
-	tellers  sync.WaitGroup                                    // for hooks, which are told of all the others do
+	newCall  func() (context.Context, context.CancelCauseFunc)                    // for a handler call
+	fetch    func(try queue.Attempt, wait time.Duration) ([]types.Message, error) // makes a receive; ends by cut
+	cut      context.CancelFunc                                                   // at the shutdown timeout
+	handlers *crew.Crew                                                           // for handler calls
+	callers  *crew.Crew                                                           // for calls to SQS
+	helpers  sync.WaitGroup                                                       // for what runs all the time
+	tellers  sync.WaitGroup                                                       // for hooks, which are told of all the others do
 
 	// Owned by the loop.
 	pace      *pace.Pace
@@ -482,17 +517,21 @@ type run struct {
 	bytes     int       // of the messages held
 	largest   int       // bytes of the largest of the latest messages
 	received  int       // in this run
+	empties   int       // answers in a row that have found the queue empty while it was drained
 	empty     bool      // the newest answer brought nothing
 	closing   bool      // no more receives; the run ends when all is settled
 	stopped   time.Time // when the stop began; zero: it has not
+	closed    time.Time // when receiving ended, by a stop or because the run has had all that it was to have; zero: it has not
 	over      bool      // the shutdown timeout is over
 	fatal     error     // why the run ends by itself
 	report    ShutdownError
-	limit     time.Time // end of the run by MaxDuration; zero: none
-	dropped   int64     // hook calls by earlier runs
-	outage    bool      // receives fail and it has been said
-	behind    bool      // messages come faster than they are handled
-	bereft    int       // handler calls of a FIFO queue that are, see call
+	limit     time.Time           // end of the run by MaxDuration; zero: none
+	dropped   int64               // hook calls by earlier runs
+	outage    bool                // receives fail and it has been said
+	behind    bool                // messages come faster than they are handled
+	worked    bool                // a receive has succeeded
+	refusals  map[string]*refusal // by operation
+	bereft    int                 // handler calls of a FIFO queue that are, see call
 }
 
 // An event is something that the loop is told of.
@@ -516,7 +555,9 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		hand:     map[string]*held{},
 		largest:  maxBody, // until a message has been seen
 		dropped:  c.tally.Dropped.Load(),
+		refusals: map[string]*refusal{},
 	}
+	c.tally.Refusing(nil)
 	r.loop = turns.New(r.heed, r.turn)
 	closes := measure{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime}
 	if c.fifo() {
@@ -531,8 +572,8 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	receives, cut := context.WithCancel(context.WithoutCancel(ctx))
 	r.cut = cut
 	r.newCall = func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(base) }
-	r.fetch = func(try queue.Attempt) ([]types.Message, error) {
-		return r.queue.Receive(receives, try.N, r.pollTime(), try.ID)
+	r.fetch = func(try queue.Attempt, wait time.Duration) ([]types.Message, error) {
+		return r.queue.Receive(receives, try.N, wait, try.ID)
 	}
 	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
 	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
@@ -541,6 +582,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		Go:   func(call func()) { r.callers.Go(crew.Once(call)) },
 		Done: func(results []settle.Result[*held]) { r.loop.Tell(doing(func() { r.settled(results) }), nil) },
 		Send: r.bury, Buried: r.buried, Unburied: r.unburied,
+		Heard: r.heard, Patience: r.patienceWithLetters,
 	})
 	r.pace = pace.New(pace.Config{
 		Batch: o.BatchSize, Slots: o.Concurrency, WaitTime: o.WaitTime, Receivers: o.Receivers,
@@ -560,6 +602,7 @@ func (r *run) whole(ctx context.Context) error {
 	r.tellers.Go(func() { r.aside.Run(telling) })
 	r.loop.Run(ctx.Done(), doing(func() {}), doing(r.stop))
 	r.interrupt()
+	r.cut()
 	left := r.leave()
 	err := r.result(left)
 	r.rest()
@@ -571,6 +614,7 @@ func (r *run) whole(ctx context.Context) error {
 // turn does what is to be done now, and tells whether the loop is at its end.
 func (r *run) turn(now time.Time) (last bool) {
 	r.keepTime(now)
+	r.remind(now)
 	r.dispatch(now)
 	r.receive(now)
 	r.publish(now)
@@ -605,13 +649,13 @@ func (r *run) finished(now time.Time) bool {
 	if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.n == 0 {
 		return true
 	}
-	return !r.stopped.IsZero() && !now.Before(r.end())
+	return r.closing && !now.Before(r.end())
 }
 
 // end is when the loop ends at the latest. Run itself does a second later, after
 // what leave and wait take.
 func (r *run) end() time.Time {
-	return r.stopped.Add(r.opts.ShutdownTimeout + hardStop - time.Second)
+	return r.closed.Add(r.opts.ShutdownTimeout + hardStop - time.Second)
 }
 
 // stop begins to end the run: nothing more is received, what is held is finished.
@@ -623,9 +667,13 @@ func (r *run) stop() {
 	r.close()
 }
 
-// close ends receiving. What waits for its next try does not do so here.
+// close ends receiving. What waits for its next try does not do so here, and handlers
+// have the shutdown timeout from now on.
 func (r *run) close() {
-	r.closing = true
+	if r.closing {
+		return
+	}
+	r.closing, r.closed = true, time.Now()
 	r.ending.Store(true)
 	r.settler.Flush() // what lingers would hold the stop up
 	if r.lines == nil {
@@ -643,22 +691,23 @@ func (r *run) keepTime(now time.Time) {
 		r.stop()
 	}
 	switch {
-	case !r.stopped.IsZero() && r.over:
+	case r.closing && r.over:
+		r.cutReceives(now)
 		r.loop.WakeAt(r.end())
-	case !r.stopped.IsZero():
-		cut := r.stopped.Add(r.opts.ShutdownTimeout)
+	case r.closing:
+		cut := r.closed.Add(r.opts.ShutdownTimeout)
 		if now.Before(cut) {
 			r.loop.WakeAt(cut)
 			return
 		}
 		r.interruptAll()
+		r.cutReceives(now)
 	case !r.limit.IsZero():
 		r.loop.WakeAt(r.limit)
 	}
 }
 
-// interruptAll ends the patience with handlers, and with receives that are out.
-// What has not begun is given back.
+// interruptAll ends the patience with handlers. What has not begun is given back.
 func (r *run) interruptAll() {
 	r.over = true
 	r.interrupt()
@@ -666,10 +715,21 @@ func (r *run) interruptAll() {
 	r.loop.WakeAt(r.end())
 }
 
-// interrupt ends the contexts of all that is under way.
+// interrupt ends the contexts of all handler calls.
 func (r *run) interrupt() {
 	for c := r.running.first; c != nil; c = c.after {
 		c.cancel(ErrShutdown)
+	}
+}
+
+// cutReceives ends the patience with receives that are out. The shortest poll may last longer than
+// a very short ShutdownTimeout; what it brings would stay hidden if it were cut.
+func (r *run) cutReceives(now time.Time) {
+	const shortestPoll = 1250 * time.Millisecond // of one second, and its answer
+	at := r.closed.Add(max(r.opts.ShutdownTimeout, shortestPoll))
+	if now.Before(at) {
+		r.loop.WakeAt(at)
+		return
 	}
 	r.cut()
 }
@@ -745,7 +805,7 @@ func (r *run) wait(hush func()) {
 // patience is how long to wait for goroutines that are at their end.
 func (r *run) patience() time.Duration {
 	const least, most = 200 * time.Millisecond, time.Second
-	if r.stopped.IsZero() {
+	if !r.closing {
 		return most
 	}
 	return max(least, min(most, time.Until(r.end())))
@@ -765,11 +825,11 @@ func (r *run) result(left int) error {
 	return errors.Join(errs...)
 }
 
-// fail ends the run because of err, an error that will not pass.
-func (r *run) fail(doing string, err error) {
+// fail ends the run because of the error of a call, which will not pass or has not for long.
+func (r *run) fail(op string, err error) {
 	if r.fatal == nil {
-		r.fatal = fmt.Errorf("sluice: %s %s: %w", doing, r.c.url, err)
-		r.log(slog.LevelError, "the consumer stops", "queue", r.c.url, "doing", doing, "err", err)
+		r.fatal = fmt.Errorf("sluice: %w", r.c.failure(op, err))
+		r.log(slog.LevelError, "the consumer stops", "queue", r.c.url, "call", op, "err", err)
 	}
 	r.stop()
 }
@@ -777,6 +837,10 @@ func (r *run) fail(doing string, err error) {
 // receive sends the receives that are useful now.
 func (r *run) receive(now time.Time) {
 	for !r.closing && !r.c.paused.Load() {
+		if ok, at := r.mayReceive(now); !ok {
+			r.loop.WakeAt(at)
+			return
+		}
 		n, again := r.pace.Next(r.view(now))
 		if n == 0 {
 			r.loop.WakeAt(again)
@@ -785,10 +849,13 @@ func (r *run) receive(now time.Time) {
 		since := r.pace.Sent(n)
 		r.out++
 		r.asked += n
-		alone := len(r.hand) == 0 && r.out == 1
-		try := r.attempt(n, now)
+		alone := r.drain && r.out == 1 && !r.busy()
+		try, probe, wait := r.attempt(n, now), r.probes(), r.pollTime()
+		if probe {
+			wait = time.Second // what is granted is to be known soon
+		}
 		r.loop.Begin(r.callers, func() (next crew.Work) {
-			a := &answer{asked: n, alone: alone, try: try, since: since, sent: time.Now(), err: errNoAnswer}
+			a := &answer{asked: n, alone: alone, probe: probe, try: try, since: since, sent: time.Now(), err: errNoAnswer}
 			ending := true
 			defer func() { // also when the client ends the goroutine
 				a.arrived = time.Now()
@@ -798,7 +865,7 @@ func (r *run) receive(now time.Time) {
 				}
 				next = r.loop.Tell(a, r.callers)
 			}()
-			a.messages, a.err = r.fetch(try)
+			a.messages, a.err = r.fetch(try, wait)
 			ending = false
 			return nil
 		})
@@ -816,7 +883,7 @@ func (r *run) attempt(n int, now time.Time) queue.Attempt {
 
 // pollTime is how long a receive waits for its first message.
 func (r *run) pollTime() time.Duration {
-	const whenDraining = 2 * time.Second // any long poll asks every server, and so knows that the queue is empty
+	const whenDraining = time.Second // any long poll asks every server, and so knows that the queue is empty
 	if r.drain {
 		return min(whenDraining, r.opts.pollTime())
 	}
@@ -848,7 +915,8 @@ var errNoAnswer = errors.New("sluice: the client did not return")
 // An answer is the end of a receive.
 type answer struct {
 	asked         int
-	alone         bool // nothing was in progress when it was sent
+	alone         bool // nothing was in progress when it was sent, by a run that drains
+	probe         bool // it finds out whether receives are still refused
 	try           queue.Attempt
 	since         time.Time // what the pace wants to know again
 	sent, arrived time.Time
@@ -861,17 +929,20 @@ func (a *answer) happen(r *run) { r.answered(a) }
 func (r *run) answered(a *answer) {
 	r.out--
 	r.asked -= a.asked
+	r.probed(a)
 	now := time.Now()
 	if a.err != nil {
 		r.unanswered(a, now)
 		return
 	}
+	r.worked = true
+	r.granted(queue.OpReceive, a.sent)
 	hungry := r.running.n < r.opts.Concurrency && r.collector.ready() < r.opts.BatchSize
 	r.recovered()
 	r.c.tally.LastReceive.Store(now.UnixNano())
 	fresh := r.take(a)
-	r.empty = len(a.messages) == 0
-	if r.drain && r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {
+	r.empty = len(a.messages) == 0 && (!r.drain || r.waited(a))
+	if r.drain && r.drained(a) {
 		r.close()
 	}
 	if most := r.opts.MaxMessages; most > 0 && r.received >= most {
@@ -882,6 +953,36 @@ func (r *run) answered(a *answer) {
 	end.Aged, end.Oldest, end.Youngest = ages(fresh)
 	r.pace.Answered(end, r.view(now))
 	r.brisk.Store(r.pace.Rate()*defaultLinger.Seconds() >= 1)
+}
+
+// drained reports whether the queue is empty: two answers in a row have found it so while
+// nothing was in progress. One that came at once has not asked every server of SQS.
+func (r *run) drained(a *answer) bool {
+	if len(a.messages) > 0 || r.busy() {
+		r.empties = 0
+	}
+	if r.empty && a.alone && r.out == 0 && !r.busy() {
+		r.empties++
+	}
+	return r.empties >= 2
+}
+
+// busy reports whether a message is in progress. One whose handler goes on without its lease,
+// although its context has ended, is not: nobody knows whether it ever returns.
+func (r *run) busy() bool {
+	for _, h := range r.hand {
+		if h.stage != handling || !h.call.lost {
+			return true
+		}
+	}
+	return false
+}
+
+// waited reports whether an answer took about as long as its receive was to wait for
+// messages, besides the time that any call takes.
+func (r *run) waited(a *answer) bool {
+	poll := r.pollTime()
+	return a.arrived.Sub(a.sent) >= poll*3/4+min(time.Duration(r.latency.Load()), poll/8)
 }
 
 // ages returns how many of the messages are received for the first time, and the ages of
@@ -910,15 +1011,22 @@ func (r *run) unanswered(a *answer, now time.Time) {
 		r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Void: true}, r.view(now))
 		return
 	}
-	if fault == queue.Lasting {
-		r.fail("receiving from", a.err)
+	switch fault {
+	case queue.Lasting:
+		r.fail(queue.OpReceive, a.err)
+	case queue.Refused:
+		r.receiveRefused(a, now)
+	case queue.Passing, queue.Throttled, queue.Lost: // they end nothing
 	}
 	if r.lines != nil && fault == queue.Passing && !queue.Expired(a.err) {
 		r.attempts.Lost(a.try) // it may have had its effect; one that was throttled had not, and its id is spent
 	}
 	r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Failed: true, Throttled: fault == queue.Throttled}, r.view(now))
-	failures, until := r.pace.Outage()
 	r.c.tally.Receiving(a.err)
+	if fault == queue.Refused {
+		return // and that is said
+	}
+	failures, until := r.pace.Outage()
 	if failures >= worthSaying && !r.outage {
 		r.outage = true
 		r.log(slog.LevelWarn, "receiving fails", "queue", r.c.url, "failures", failures, "again", until, "err", a.err)
@@ -1138,7 +1246,11 @@ func (r *run) readmit(h *held, end settle.End) {
 // ended notes the end of one message.
 func (r *run) ended(h *held, res settle.Result[*held]) {
 	if res.End == settle.Refused {
-		r.fail("settling messages of", res.Err)
+		op := queue.OpDelete
+		if res.Change {
+			op = queue.OpChange
+		}
+		r.fail(op, res.Err)
 	}
 	r.count(res.End)
 	if r.lines != nil && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
@@ -1161,7 +1273,7 @@ func (r *run) conclude(h *held, end settle.End) {
 	if r.lines != nil && h.stage != waiting {
 		r.lines.Settled(h.GroupID)
 	}
-	if r.stopped.IsZero() {
+	if !r.closing {
 		return
 	}
 	switch {
@@ -1169,7 +1281,7 @@ func (r *run) conclude(h *held, end settle.End) {
 		r.report.GivenBack++
 	case end == settle.Deleted || end == settle.GivenBack:
 		r.report.Finished++
-	case h.gone: // not hidden any more, or not there: nothing was left
+	case h.gone, r.stopped.IsZero() && !r.over: // not hidden any more, or not there: nothing was left; or nobody has asked for a stop
 	default:
 		r.report.Abandoned++
 	}
@@ -1181,14 +1293,16 @@ func (r *run) renew(ctx context.Context, renewals []lease.Renewal[*held]) []erro
 	for i, w := range renewals {
 		changes[i] = queue.Change{Handle: w.Handle, Timeout: w.Timeout}
 	}
+	sent := time.Now()
 	errs := r.queue.Change(ctx, changes)
+	r.heard(queue.OpChange, sent, errs)
 	for i, err := range errs {
 		switch {
 		case err == nil:
 		case queue.ClassifyEntry(err) == queue.Lost:
 			errs[i] = fmt.Errorf("%w: %w", lease.ErrGone, err)
 		case queue.ClassifyEntry(err) == queue.Lasting:
-			r.loop.Leave(doing(func() { r.fail("renewing leases of", err) }))
+			r.loop.Leave(doing(func() { r.fail(queue.OpChange, err) }))
 		}
 	}
 	return errs
@@ -1240,6 +1354,7 @@ func (r *run) lose(h *held, cause error) {
 		r.halt(h)
 	case handling:
 		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
+		h.call.lost = true
 		r.bereave(h)
 	case settling: // what settles it will find out
 	}
@@ -1360,6 +1475,8 @@ func (r *run) state() State {
 		return StateStopping
 	case r.c.paused.Load():
 		return StatePaused
+	case len(r.refusals) > 0:
+		return StateRefused
 	case failures >= worthSaying:
 		return StateBackingOff
 	case r.behind:

@@ -49,12 +49,16 @@
 //   - A message is deleted only after a handler reported success for it, or said
 //     Discard or DeadLetter.
 //   - Delivery is at least once. A run never handles a message twice at the same
-//     time, and while SQS answers and nothing is killed, each message is received
-//     once and handled once, over graceful stops too.
+//     time. A message that SQS delivers once is handled once if its calls succeed
+//     while its lease lasts, its handler does, and nothing is killed; over graceful
+//     stops too.
 //   - On a FIFO queue the messages of a group are handled one at a time and in
 //     order, also when one fails; see [GroupFailure]. Groups run in parallel.
 //   - The consumer stops receiving only by an error that Run returns or a state that
-//     [Consumer.Health] shows. Run returns at the latest 3 s after ShutdownTimeout.
+//     [Consumer.Health] shows. Whether it keeps up with the senders is for the queue's
+//     own numbers to show. Run returns at the latest 3 s after ShutdownTimeout.
+//   - What SQS refuses for a while, such as access during a change of its policy, ends no
+//     run that has received, and has nothing handled twice; see [Options.GiveUpAfter].
 //   - What is held is bounded in messages and in bytes, and reserved before each
 //     receive.
 //

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
@@ -113,7 +114,7 @@ func TestAHeadIsTriedInPlaceForATimeAndACountAndThenItsGroupIsGivenBack(t *testi
 				require.NoError(w, stop())
 				for i, one := range seen.of("a 0") {
 					require.Equal(w, 1+i/3, one.count, "received again after each three tries")
-					require.InDelta(w, i*int(10*time.Minute), one.at, float64(2*time.Second))
+					require.InDelta(w, time.Duration(i)*10*time.Minute, one.at, float64(2*time.Second))
 				}
 				require.Equal(w, []string{"a 0", "a 0", "a 0", "a 0", "a 0", "a 0", "a 0", "a 1"}, seen.bodies())
 				require.Empty(w, w.server.Messages("orders.fifo"))
@@ -286,7 +287,7 @@ func TestFollowersDoNotPayForADeadLetterThatIsRefused(t *testing.T) {
 					w.sendGroup("a", fmt.Sprintf("a %d", i))
 				}
 				dead := w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
-				w.server.Inject(sqstest.Fault{Op: opSend, Queue: "dead.fifo", Err: sqstest.AccessDenied(), Times: 2})
+				w.server.Inject(sqstest.Fault{Op: opSend, Queue: "dead.fifo", Err: &types.UnsupportedOperation{}, Times: 2})
 				tries := &tries{world: w}
 				c := w.consumer(sluice.Options{
 					OnGroupFailure: on, DeadLetterQueueURL: dead, PollTime: time.Second,

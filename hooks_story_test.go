@@ -179,7 +179,7 @@ func TestLogsHoldNoBodyHandleOrCredential(t *testing.T) {
 		w.server.Send(w.url, canary, `{"a":"`+canary+`"}`, canary)
 		c := w.consumer(sluice.Options{
 			Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), VisibilityTimeout: 5 * time.Second,
-			DeadLetterQueueURL: "http://sqs.us-east-1.localhost/000000000000/nowhere",
+			DeadLetterQueueURL: "http://sqs.us-east-1.localhost/000000000000/nowhere", GiveUpAfter: time.Second,
 		})
 		handles := []string{}
 		stop := w.run(c, w.handler(func(_ context.Context, batch []*sluice.Message) error {

@@ -1,7 +1,7 @@
 package sluice
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
-	"github.com/sluice-go/sluice/internal/queue"
 )
 
 // Limits of SQS that options are held to.
@@ -36,6 +34,7 @@ const (
 	defaultLinger          = 50 * time.Millisecond
 	defaultInPlaceTries    = 10
 	defaultInPlaceTime     = 15 * time.Minute
+	defaultGiveUpAfter     = 5 * time.Minute // a change of a policy or a key takes seconds to minutes to be known everywhere
 	longestRetryDelay      = 15 * time.Minute
 
 	// hardStop is how long after ShutdownTimeout Run returns at the latest: the
@@ -45,7 +44,8 @@ const (
 )
 
 // Options of a [Consumer]. The zero value works: it handles each event as soon as
-// it arrives, ten at once. A field that is out of its range makes [New] fail.
+// it arrives, ten at once. A value that cannot work makes [New] fail, which tells of all
+// such values. Times that do not fit to each other are shortened where the field says so.
 type Options struct {
 	// BatchSize is how many messages a full batch has, 1 to 10,000. 0 means 1:
 	// each event is handled as soon as it arrives.
@@ -108,7 +108,8 @@ type Options struct {
 
 	// RetryDelay says how long a message that failed stays hidden before it is
 	// received again, unless the error says so itself ([RetryAfter]). It is called
-	// by the goroutine that ran the handler. The delay is cut to what SQS allows:
+	// after the handler has returned, on a goroutine of its own; several calls may run
+	// at once. The slot is not free until it returns. The delay is cut to what SQS allows:
 	// 12 h from the receive. nil means VisibilityTimeout, doubled with each
 	// receive of the message up to 15 min, or up to VisibilityTimeout if that is
 	// longer, and 10 % more or less: a message that fails does not hurry towards
@@ -127,7 +128,9 @@ type Options struct {
 	InPlaceTime  time.Duration
 
 	// DeadLetterQueueURL is where [DeadLetter] sends messages. The client must
-	// have SendMessage then, as *sqs.Client has. "": such messages only fail.
+	// have SendMessage then, as *sqs.Client has. It is another queue than the
+	// consumer's, in the same region, and a standard one if that is one: messages without
+	// a group cannot go to a FIFO queue. "": such messages only fail.
 	DeadLetterQueueURL string
 
 	// ReceiveLinger is how long messages may stay in the queue so that each receive
@@ -150,11 +153,24 @@ type Options struct {
 	// ShutdownTimeout is how long handlers may go on after Run's context is done.
 	// Then their contexts end with [ErrShutdown] as the cause, and what has not
 	// begun is made visible again. Run returns within 3 s more, whatever handlers
-	// do. 0 means 25 s, which fits into the 30 s that Kubernetes gives.
+	// do. A receive that is out is waited for, 1.25 s even if this is shorter: the messages
+	// of one that is cut would stay hidden. 0 means 25 s, which fits into the 30 s
+	// that Kubernetes gives.
 	ShutdownTimeout time.Duration
 
+	// GiveUpAfter is how long a run that has received goes on while SQS refuses: access
+	// is denied, the queue's key cannot be used, or the queue does not exist. Such a
+	// refusal may pass, as when a policy changes or a queue is replaced. Receives are then
+	// tried again every 1 s to 30 s, deletes and renewals as long as the lease
+	// lasts, and [Consumer.Health] says [StateRefused]. Run ends when receives, deletes
+	// or visibility changes were refused for so long and were not granted once. Dead
+	// letters that were refused for so long are given back, and Run goes on.
+	// 0 means 5 min, a negative one never. See docs/errors.md for each error.
+	GiveUpAfter time.Duration
+
 	// MaxMessages ends a run after that many messages were received; those are
-	// finished first, as at a stop: what fails waits for its next try in the queue,
+	// finished first, as at a stop. So handlers have ShutdownTimeout from the arrival of
+	// the last message on; what fails waits for its next try in the queue,
 	// and on a FIFO queue so does what is behind it in its group. 0 means no end.
 	MaxMessages int
 
@@ -189,6 +205,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.ShutdownTimeout, defaultShutdownTimeout)
 	orElse(&o.InPlaceTries, defaultInPlaceTries)
 	orElse(&o.InPlaceTime, defaultInPlaceTime)
+	orElse(&o.GiveUpAfter, defaultGiveUpAfter)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -229,7 +246,7 @@ func (o *Options) defaultRetryDelay(m *Message, _ error) time.Duration {
 }
 
 // validate reports all that is wrong with o, which has its defaults.
-func (o Options) validate(client Client) error {
+func (o Options) validate(client Client, queueURL string) faults {
 	var wrong faults
 	wrong.outside("BatchSize", o.BatchSize, 1, maxBatchSize)
 	wrong.outside("Concurrency", o.Concurrency, 1, maxInFlight)
@@ -250,13 +267,9 @@ func (o Options) validate(client Client) error {
 	wrong.outsideTime("MaxDuration", o.MaxDuration, 0, 1<<63-1)
 	wrong.fraction("VisibilityTimeout", o.VisibilityTimeout)
 	wrong.fraction("PollTime", o.PollTime)
-	if o.DeadLetterQueueURL != "" {
-		wrong.add(checkURL("DeadLetterQueueURL", o.DeadLetterQueueURL))
-		if _, ok := client.(queue.Sender); !ok {
-			wrong.add(fmt.Errorf("DeadLetterQueueURL is set but %T has no SendMessage, want a client that has", client))
-		}
-	}
-	return errors.Join(wrong...)
+	wrong.checkAttributes(o.SystemAttributes)
+	wrong.checkDeadLetterQueue(client, queueURL, o.DeadLetterQueueURL)
+	return wrong
 }
 
 // faults collects what is wrong: each with field, value and rule.
@@ -366,4 +379,31 @@ type BatchEvent struct {
 type LeaseEvent struct {
 	Message *Message
 	Err     error // why it was lost
+}
+
+// MarshalJSON gives Err as a sentence.
+func (e CallEvent) MarshalJSON() ([]byte, error) {
+	type event CallEvent
+	return json.Marshal(struct {
+		event
+		Err string `json:",omitempty"`
+	}{event(e), sentence(e.Err)})
+}
+
+// MarshalJSON gives Err as a sentence.
+func (e BatchEvent) MarshalJSON() ([]byte, error) {
+	type event BatchEvent
+	return json.Marshal(struct {
+		event
+		Err string `json:",omitempty"`
+	}{event(e), sentence(e.Err)})
+}
+
+// MarshalJSON gives Err as a sentence.
+func (e LeaseEvent) MarshalJSON() ([]byte, error) {
+	type event LeaseEvent
+	return json.Marshal(struct {
+		event
+		Err string `json:",omitempty"`
+	}{event(e), sentence(e.Err)})
 }

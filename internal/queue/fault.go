@@ -4,12 +4,19 @@ import (
 	"context"
 	"errors"
 	"net"
+	"reflect"
+	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// A Fault is what an error of SQS means to a consumer.
+// A Fault is what an error of a call means to a consumer. docs/errors.md is the table.
 type Fault int
 
 const (
@@ -21,52 +28,79 @@ const (
 	// Lost receipts no longer stand for a message that is in flight. Trying again
 	// is pointless; the message was deleted or will be received again.
 	Lost
-	// Lasting errors stay until a person changes something.
+	// Refused calls are not allowed, or there is no such queue. That may pass: a
+	// change of a policy or a key takes time to reach all of SQS, and a queue can be
+	// made again. Try again, slowly, and not for ever.
+	Refused
+	// Lasting errors are those that no call can cure: the same one will fail again.
 	Lasting
+)
+
+// A subject is what an error is about.
+type subject int
+
+const (
+	anything  subject = iota // nothing is known
+	oneEntry                 // one receipt
+	wholeCall                // a whole request: a receive, a send
 )
 
 // Classify tells what err, the error of a call or of one entry of a call, means.
 // An error that it does not know is Passing: an unknown error must not end a
 // consumer that could have gone on.
-func Classify(err error) Fault {
-	switch {
-	case err == nil:
-		return Passing
-	case isType[*types.QueueDoesNotExist](err): // deleted, or the URL is wrong
-		return Lasting
-	case isType[*types.InvalidAddress](err), isType[*types.InvalidSecurity](err): // wrong account, endpoint or no TLS
-		return Lasting
-	case isType[*types.UnsupportedOperation](err):
-		return Lasting
-	case isType[*types.KmsThrottled](err):
-		return Throttled
-	case isType[*types.KmsAccessDenied](err), isType[*types.KmsDisabled](err), isType[*types.KmsInvalidKeyUsage](err),
-		isType[*types.KmsInvalidState](err), isType[*types.KmsNotFound](err), isType[*types.KmsOptInRequired](err): // the queue's key
-		return Lasting
-	case isType[*types.ReceiptHandleIsInvalid](err), isType[*types.MessageNotInflight](err): // deleted, or received by somebody else
-		return Lost
-	case isType[*types.RequestThrottled](err), isType[*types.OverLimit](err): // OverLimit: 120,000 in flight, they become fewer
-		return Throttled
-	default:
-		return classifyCode(code(err))
-	}
-}
+func Classify(err error) Fault { return classify(err, anything) }
 
-// classifyCode covers the errors that the SDK has no types for. They are told
-// apart by their code, with and without the query protocol's prefix and suffix.
-func classifyCode(code string) Fault {
-	code = strings.TrimPrefix(code, "AWS.SimpleQueueService.")
-	switch strings.TrimSuffix(code, "Exception") {
-	case "NonExistentQueue", "QueueDoesNotExist":
+// ClassifyEntry is [Classify] for an error that concerns one receipt. There
+// InvalidParameterValue means that the receipt is of no more use: it has expired
+// on a FIFO queue, its message was deleted, or it was held for twelve hours.
+func ClassifyEntry(err error) Fault { return classify(err, oneEntry) }
+
+// ClassifyRequest is [Classify] for a receive or a send, where
+// InvalidParameterValue means that the request can never be granted.
+func ClassifyRequest(err error) Fault { return classify(err, wholeCall) }
+
+// classify is the table of docs/errors.md: a class and a reason for each error.
+func classify(err error, about subject) Fault { //nolint:funlen // a table
+	name := nameOf(err)
+	switch {
+	case err == nil, ofAnotherService(err): // a credentials provider's, for one: SQS has not been asked
+		return Passing
+	case isUnmakeable(err): // the request was never sent, and its next copy will not be
 		return Lasting
-	case "AccessDenied", "InvalidClientTokenId", "InvalidAddress", "InvalidSecurity", "UnsupportedOperation", "OptInRequired":
-		return Lasting
-	case "MissingParameter", "InvalidAction": // the request itself is wrong, it will not be better next time
-		return Lasting
-	case "Throttling", "RequestThrottled", "ThrottledException", "TooManyRequests", "SlowDown", "RequestLimitExceeded", "OverLimit":
+	case isUnanswered(err): // by SQS: what its code says is said by somebody else
+		return Passing
+	case slices.Contains(throttles, name):
 		return Throttled
-	case "ReceiptHandleIsInvalid", "MessageNotInflight":
+	case isRetryable(err): // says the SDK: probable clock skew, which it corrects for the next call, and 5xx
+		return Passing
+	case name == "InvalidParameterValue" && about == oneEntry: // the receipt has expired on a FIFO queue, its message is deleted, or was held for 12 h
 		return Lost
+	case name == "InvalidParameterValue" && about == wholeCall: // an option that SQS does not take
+		return Lasting
+	case name == "MissingParameter" && about == oneEntry && isType[*entryError](err): // the message was received without a receipt
+		return Lost
+	}
+	switch name {
+	case "ReceiptHandleIsInvalid", "MessageNotInflight": // deleted, or received by somebody else
+		return Lost
+	case "AccessDenied", "NotAuthorized": // a policy of the queue, the role or the organisation, which takes time to change everywhere
+		return Refused
+	case "InvalidClientTokenId", "UnrecognizedClient", "MissingAuthenticationToken", "OptInRequired": // a key that is new, was taken away, or whose account is not ready
+		return Refused
+	case "KmsAccessDenied", "KmsDisabled", "KmsInvalidKeyUsage", "KmsInvalidState", "KmsNotFound", "KmsOptInRequired": // the queue's key, which somebody can enable again
+		return Refused
+	case "QueueDoesNotExist", "NonExistentQueue": // deleted: its name is free again after 60 s
+		return Refused
+	case "InvalidAddress": // the URL names no account
+		return Lasting
+	case "InvalidSecurity", "IncompleteSignature": // no TLS, or a signature of another kind
+		return Lasting
+	case "InvalidAttributeName", "InvalidAttributeValue": // a name that is no system attribute
+		return Lasting
+	case "MissingParameter", "MissingRequiredParameter", "InvalidParameterCombination", "Validation", "ValidationError": // the request is wrong
+		return Lasting
+	case "InvalidAction", "MissingAction", "UnknownOperation", "UnsupportedOperation", "InvalidQueryParameter", "MalformedQueryString", "Serialization": // the endpoint does not speak this protocol
+		return Lasting
 	default:
 		// InternalError, ServiceUnavailable, ExpiredToken, the network and all that is
 		// unknown; SignatureDoesNotMatch too, since a clock that is wrong looks like that
@@ -75,28 +109,75 @@ func classifyCode(code string) Fault {
 	}
 }
 
-// ClassifyEntry is [Classify] for an error that concerns one receipt. There
-// InvalidParameterValue means that the receipt is of no more use: it has expired
-// on a FIFO queue, its message was deleted, or it was held for twelve hours.
-func ClassifyEntry(err error) Fault {
-	switch strings.TrimSuffix(code(err), "Exception") {
-	case "InvalidParameterValue":
-		return Lost
-	case "MissingParameter": // it was received without one
-		if isType[*entryError](err) {
-			return Lost
-		}
-	}
-	return Classify(err)
+// throttles are the codes of calls that are too many.
+var throttles = []string{
+	"RequestThrottled", "Throttling", "Throttled", "TooManyRequests", "SlowDown", "RequestLimitExceeded",
+	"KmsThrottled", "KmsThrottling", // by the service that has the queue's key
+	"OverLimit", // 120,000 messages in flight: they become fewer
 }
 
-// ClassifyRequest is [Classify] for a receive or a send, where
-// InvalidParameterValue means that the request can never be granted.
-func ClassifyRequest(err error) Fault {
-	if code(err) == "InvalidParameterValue" || code(err) == "InvalidParameterValueException" {
-		return Lasting
+// nameOf returns the name of the service's error in err: that of the SDK's type, else its
+// code without the query protocol's prefix and suffix. "" is none.
+func nameOf(err error) string {
+	found, ok := errors.AsType[interface {
+		error
+		ErrorCode() string
+	}](err)
+	if !ok {
+		return ""
 	}
-	return Classify(err)
+	if t := reflect.TypeOf(found); t.Kind() == reflect.Pointer && t.Elem().PkgPath() == modelled {
+		return t.Elem().Name() // whatever code the answer's header has put in its place
+	}
+	name := strings.TrimPrefix(found.ErrorCode(), "AWS.SimpleQueueService.")
+	if key, ofKey := strings.CutPrefix(name, "KMS."); ofKey {
+		name = "Kms" + key
+	}
+	return strings.TrimSuffix(name, "Exception")
+}
+
+// modelled is the package that has a type for each error of SQS's model.
+var modelled = reflect.TypeFor[types.QueueDoesNotExist]().PkgPath()
+
+// ofAnotherService reports whether err is the error of a call to another service: one
+// that the client made to get credentials, say.
+func ofAnotherService(err error) bool {
+	call, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok {
+		return false
+	}
+	return call.ServiceID != sqs.ServiceID || isType[*smithy.OperationError](call.Err)
+}
+
+// isUnmakeable reports whether the SDK could not make a request of the input. It has no
+// type for what its rules for endpoints say, such as of a region that is missing.
+func isUnmakeable(err error) bool {
+	if isType[*aws.MissingRegionError](err) || isType[smithy.InvalidParamsError](err) || isType[*smithy.SerializationError](err) {
+		return true
+	}
+	call, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok || call.Err == nil || isType[*smithyhttp.ResponseError](call.Err) {
+		return false
+	}
+	text := call.Err.Error()
+	return strings.Contains(text, "endpoint rule error") || strings.Contains(text, "failed to bind endpoint params")
+}
+
+// isUnanswered reports whether err is that of a call of the SDK's that no answer has come
+// to. The SDK puts a ResponseError around what an answer says; a stand-in for it may put
+// the service's error there as it is.
+func isUnanswered(err error) bool {
+	call, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok || isType[*smithyhttp.ResponseError](call.Err) {
+		return false
+	}
+	_, direct := call.Err.(interface{ ErrorCode() string }) // what is inside of another error is not the answer
+	return !direct
+}
+
+// isRetryable reports whether the SDK would repeat a call that ended with err.
+func isRetryable(err error) bool {
+	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
 // Expired tells whether err says that the credentials' time is over. They are

@@ -30,18 +30,18 @@ func TestTypedErrorsAreClassified(t *testing.T) {
 		want sort
 	}{
 		{nil, always(queue.Passing)},
-		{&types.QueueDoesNotExist{}, always(queue.Lasting)},
-		{&types.QueueDoesNotExist{ErrorCodeOverride: legacy("NonExistentQueue")}, always(queue.Lasting)},
+		{&types.QueueDoesNotExist{}, always(queue.Refused)},
+		{&types.QueueDoesNotExist{ErrorCodeOverride: legacy("NonExistentQueue")}, always(queue.Refused)},
 		{&types.InvalidAddress{}, always(queue.Lasting)},
 		{&types.InvalidSecurity{}, always(queue.Lasting)},
 		{&types.UnsupportedOperation{ErrorCodeOverride: legacy("UnsupportedOperation")}, always(queue.Lasting)},
-		{&types.KmsAccessDenied{}, always(queue.Lasting)},
-		{&types.KmsAccessDenied{ErrorCodeOverride: new("KMS.AccessDeniedException")}, always(queue.Lasting)},
-		{&types.KmsDisabled{}, always(queue.Lasting)},
-		{&types.KmsInvalidKeyUsage{}, always(queue.Lasting)},
-		{&types.KmsInvalidState{}, always(queue.Lasting)},
-		{&types.KmsNotFound{}, always(queue.Lasting)},
-		{&types.KmsOptInRequired{}, always(queue.Lasting)},
+		{&types.KmsAccessDenied{}, always(queue.Refused)},
+		{&types.KmsAccessDenied{ErrorCodeOverride: new("KMS.AccessDeniedException")}, always(queue.Refused)},
+		{&types.KmsDisabled{}, always(queue.Refused)},
+		{&types.KmsInvalidKeyUsage{}, always(queue.Refused)},
+		{&types.KmsInvalidState{}, always(queue.Refused)},
+		{&types.KmsNotFound{}, always(queue.Refused)},
+		{&types.KmsOptInRequired{}, always(queue.Refused)},
 		{&types.KmsThrottled{}, always(queue.Throttled)},
 		{&types.RequestThrottled{}, always(queue.Throttled)},
 		{&types.OverLimit{}, always(queue.Throttled)},
@@ -56,10 +56,13 @@ func TestTypedErrorsAreClassified(t *testing.T) {
 // The others, and those of entries, which come as codes only.
 func TestErrorsWithoutATypeAreClassifiedByTheirCodes(t *testing.T) {
 	for want, codes := range map[sort][]string{
-		always(queue.Lasting): {
+		always(queue.Refused): {
 			"AWS.SimpleQueueService.NonExistentQueue", "NonExistentQueue", "QueueDoesNotExist",
-			"AccessDenied", "AccessDeniedException", "InvalidClientTokenId",
-			"InvalidAddress", "InvalidSecurity", "AWS.SimpleQueueService.UnsupportedOperation", "OptInRequired",
+			"AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "OptInRequired",
+			"KMS.AccessDeniedException", "KMS.DisabledException", "KmsNotFound",
+		},
+		always(queue.Lasting): {
+			"InvalidAddress", "InvalidSecurity", "AWS.SimpleQueueService.UnsupportedOperation",
 			"MissingParameter", "InvalidAction",
 		},
 		always(queue.Throttled): {

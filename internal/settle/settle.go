@@ -39,7 +39,7 @@ type Result[T any] struct {
 	Err    error         // why it was Lost or Refused, if SQS said so
 }
 
-// Config says what a [Settler] works on. All fields but Send, Buried and Unburied are required.
+// Config says what a [Settler] works on. All fields but Send, Buried, Unburied, Heard and Patience are required.
 type Config[T any] struct {
 	Queue  *queue.Queue
 	Keeper *lease.Keeper[T]
@@ -58,6 +58,14 @@ type Config[T any] struct {
 	// Buried is told when Send has sent a message, before anything of its delete is
 	// known. It must not block.
 	Buried func(of T)
+
+	// Heard is told what SQS said of each entry of a call, and when that was sent. It must
+	// not block. nil: nobody.
+	Heard func(op string, sent time.Time, errs []error)
+
+	// Patience returns how long a dead letter that is refused is tried again, if its lease lasts so
+	// long; negative: as long as it lasts. nil: not at all.
+	Patience func() time.Duration
 
 	// Unburied is told when Send was refused for good. The message is left to it, to
 	// give it back after the delay that [Settler.Bury] was told.
@@ -88,6 +96,8 @@ type burial[T any] struct {
 	lease  *lease.Lease[T]
 	reason error
 	delay  time.Duration // until it is received again if it cannot be buried
+
+	refused time.Time // for the first time; zero: it was not
 }
 
 // New returns a Settler. It has no goroutine while it has nothing to do.
@@ -147,7 +157,7 @@ func (s *Settler[T]) GiveBack(linger, delay time.Duration, leases ...*lease.Leas
 // Bury sends a message to the dead-letter queue and then deletes it. delay is how long
 // it stays hidden if it cannot be sent.
 func (s *Settler[T]) Bury(l *lease.Lease[T], reason error, delay time.Duration) {
-	s.burials.Add(0, &burial[T]{l, reason, delay})
+	s.burials.Add(0, &burial[T]{lease: l, reason: reason, delay: delay})
 }
 
 // Flush ends the linger of all that waits.
@@ -212,6 +222,7 @@ func (s *Settler[T]) deleteNow(ctx context.Context, handles []string) []error {
 	const weight = 8 // of the past against the newest
 	begin := time.Now()
 	errs := s.Queue.Delete(ctx, handles)
+	s.hear(queue.OpDelete, begin, errs)
 	before := s.took.Load()
 	s.took.Store(before + (int64(time.Since(begin))-before)/weight) // a lost update changes little
 	return errs
@@ -239,7 +250,9 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 		return nil
 	}
 	results := make([]Result[T], 0, len(sent))
-	for i, err := range s.Queue.Change(ctx, entries) {
+	errs := s.Queue.Change(ctx, entries)
+	s.hear(queue.OpChange, now, errs)
+	for i, err := range errs {
 		c := sent[i]
 		if queue.Unsure(err) && c.unsure.IsZero() {
 			c.unsure, c.handle = now, entries[i].Handle
@@ -276,7 +289,7 @@ func (s *Settler[T]) judge(r *Result[T], confirmed End) (ended bool) {
 		r.End = Lost
 	case queue.Lasting:
 		r.End = Refused
-	case queue.Passing, queue.Throttled:
+	case queue.Passing, queue.Throttled, queue.Refused:
 		r.End = Lost
 		return s.Keeper.Left(r.Lease, time.Now()) <= 0
 	}
@@ -300,7 +313,9 @@ func (s *Settler[T]) done(results []Result[T]) {
 func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (again []*burial[T]) {
 	for _, b := range burials {
 		handle := s.Keeper.Handle(b.lease) // first: a newer one that comes now is good
+		now := time.Now()
 		err := s.Send(ctx, b.lease.Of, b.reason)
+		s.hear(queue.OpSend, now, []error{err})
 		switch {
 		case err == nil:
 			s.Buried(b.lease.Of)
@@ -308,13 +323,38 @@ func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (aga
 		case s.Keeper.Left(b.lease, time.Now()) <= 0:
 			// As a change: if it was received once more, nobody has said that it may be deleted.
 			s.done([]Result[T]{{Lease: b.lease, End: Lost, Handle: handle, Change: true, Delay: b.delay, Err: err}})
-		case queue.ClassifyRequest(err) == queue.Lasting:
+		case s.neverTaken(b, err):
 			s.Unburied(b.lease.Of, b.delay, err)
 		default:
 			again = append(again, b)
 		}
 	}
 	return again
+}
+
+// neverTaken reports whether the dead-letter queue will not take b: because of an error that
+// lasts, or after it has refused b for long.
+func (s *Settler[T]) neverTaken(b *burial[T], err error) bool {
+	fault, now := queue.ClassifyRequest(err), time.Now()
+	if fault != queue.Refused {
+		b.refused = time.Time{}
+		return fault == queue.Lasting
+	}
+	if b.refused.IsZero() {
+		b.refused = now
+	}
+	if s.Patience == nil {
+		return true
+	}
+	patience := s.Patience()
+	return patience >= 0 && now.Sub(b.refused) >= patience
+}
+
+// hear tells what SQS said of the entries of a call.
+func (s *Settler[T]) hear(op string, sent time.Time, errs []error) {
+	if s.Heard != nil {
+		s.Heard(op, sent, errs)
+	}
 }
 
 // backoff waits a random part of 10 ms, twice as much each time up to 5 s: several

@@ -1,14 +1,11 @@
 package simtest
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // everythingIsBounded is I7: bounds at every event. Handler calls at once; the time
 // of a handler's context; receives that fail one after another wait; a paused
 // consumer sends no receive; methods that handlers may call do not wait. A run does
-// not end by itself unless SQS refuses for good. While there is room, a receive
+// not end by itself unless SQS refuses at its beginning or for long. While there is room, a receive
 // ends at least every poll and 30 s.
 func everythingIsBounded(s *studied) {
 	for inc, l := range s.lives {
@@ -19,6 +16,7 @@ func everythingIsBounded(s *studied) {
 		s.receivesGoOn(inc, l)
 		s.runsGoOn(inc, l)
 		s.bytesFit(inc, l)
+		s.refusalsAreOutlived(inc, l)
 	}
 	callsAreFew(s)
 }
@@ -98,9 +96,6 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 		if l.stopAt > 0 && e.at > l.stopAt || l.to > 0 && e.at > l.to {
 			return
 		}
-		if e.fatal() {
-			return // it ends
-		}
 		if k.stuffed() {
 			last = e.at
 		}
@@ -155,24 +150,14 @@ func (l *lived) until(s *studied) time.Duration {
 // stopped tells whether a life's stop was asked for before it ended.
 func (l *lived) stopped() bool { return l.stopAt > 0 && (l.to == 0 || l.stopAt <= l.to) }
 
-// fatal tells whether an answer ends a run, since SQS refuses for good. A dead letter
-// that is refused does not: its message is given back.
-func (e event) fatal() bool {
-	return e.kind == answered && e.err != nil && e.op != opSend && lasting(e.err)
-}
-
-// runsGoOn checks that a run ends only when it is asked to, or when SQS refuses for good.
+// runsGoOn checks that a run ends only when it is asked to, or when SQS refuses at its
+// beginning or for long.
 func (s *studied) runsGoOn(inc int, l *lived) {
 	if l.crashed || l.to == 0 || l.stopped() || (l.err == nil && (s.mode == drains || s.mode == counted)) {
 		return // the last two are I14's
 	}
-	for _, e := range l.events {
-		if e.fatal() {
-			return
-		}
-		if slices.Contains(e.refused, "AccessDenied") {
-			return
-		}
+	if s.isRefused(l) || s.mode == drains && outOfTime(l.err) || s.mode == counted && outOfTime(l.err) && l.to >= s.reached(l)+s.options.ShutdownTimeout {
+		return
 	}
 	s.breachf(l.to, "", "life %d ends by itself: %v", inc, l.err)
 }

@@ -4,6 +4,7 @@ const (
 	async    = "async.go"
 	batchGo  = "batch.go"
 	consumer = "consumer.go"
+	refusal  = "refusal.go"
 	keeper   = "internal/lease/keeper.go"
 	leaseGo  = "internal/lease/lease.go"
 	leaseRun = "internal/lease/run.go"
@@ -64,10 +65,17 @@ var mutants = []mutant{
 	{"receivers that do not rest when the queue is empty", []edit{{paceGo, "case a.Got == 0:\n\t\tp.want = 1\n", "case a.Got == 0:\n"}}},
 	{"renewals at a quarter of the lease", []edit{{leaseRun, "l.due = c.sent + k.cfg.Timeout/2", "l.due = c.sent + k.cfg.Timeout/4"}}},
 	{"back-off without an upper bound", []edit{{paceGo, "bound := min(maxDelay.Seconds(), ", "bound := min(3600, "}}},
-	{"Drain that ends at the first empty answer", []edit{{consumer, "if r.drain && r.empty && a.alone && r.out == 0 && len(r.hand) == 0 {", "if r.drain && r.empty {"}}},
+	{"Drain that ends at the first empty answer", []edit{{consumer, "\tif r.empty && a.alone && r.out == 0 && !r.busy() {\n\t\tr.empties++\n", "\tif r.empty {\n\t\tr.empties += 2\n"}}},
 	{"more messages asked for than MaxMessages", []edit{{consumer, "most-r.received-r.asked", "most-r.received"}}},
 	{"delete although the dead letter was not taken", []edit{{settleGo, "\t\tcase err == nil:\n\t\t\ts.Buried(b.lease.Of)", "\t\tcase true:\n\t\t\ts.Buried(b.lease.Of)"}}},
 	{"bytes in flight that are not counted", []edit{{consumer, "v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked", "v.Budget = maxInFlight"}}},
 	{"batch begun with hardly any lease left", []edit{{consumer, "r.keeper.Left(&h.lease, now) < r.margin()", "r.keeper.Left(&h.lease, now) <= 0"}}},
+	{"Drain that believes answers that come at once", []edit{{consumer, "(!r.drain || r.waited(a))", "true"}}},
+	{"Drain that does not ask once more", []edit{{consumer, "return r.empties >= 2", "return r.empties >= 1"}}},
+	{"a hung handler keeps a run that has its messages", []edit{{consumer, "cut := r.closed.Add(r.opts.ShutdownTimeout)", "cut := r.closed.Add(1000 * r.opts.ShutdownTimeout)"}, {consumer, "return r.closing && !now.Before(r.end())", "return !r.stopped.IsZero() && !now.Before(r.end())"}}},
+	{"one refusal ends the run", []edit{{refusal, "\tcase !r.worked:\n", "\tcase true:\n"}}},
+	{"deletes that are refused are not tried again", []edit{{settleGo, "case queue.Passing, queue.Throttled, queue.Refused:", "case queue.Refused:\n\t\tr.End = Lost\n\tcase queue.Passing, queue.Throttled:"}}},
+	{"refused receives are tried again at once", []edit{{refusal, "return !now.Before(f.again), f.again", "return true, f.again"}, {consumer, "Failed: true, Throttled: fault == queue.Throttled}", "Failed: fault != queue.Refused, Void: fault == queue.Refused, Throttled: fault == queue.Throttled}"}}},
+	{"refusals of hours apart count as one", []edit{{refusal, "if f == nil || now.Sub(f.latest) > apart {", "if f == nil {"}, {refusal, "\tif f := r.refusals[op]; f != nil && !sent.Before(f.since) {\n\t\tr.allowed(op)\n", "\tif f := r.refusals[op]; f != nil && false {\n\t\tr.allowed(op)\n"}, {refusal, "case now.Sub(f.latest) > apart:", "case now.Sub(f.latest) > apart && false:"}}},
 	{"body in the cause of a lost lease", []edit{{consumer, "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.ID, cause))", "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.Body, cause))"}}},
 }

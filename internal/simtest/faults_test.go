@@ -38,6 +38,7 @@ const (
 	pauses                            // F21
 	redrives                          // F22: messages go to the dead-letter queue
 	settings                          // F23: attributes of the queue change
+	refusals                          // F28: access, the key or the queue is refused for a while
 	numFaults
 )
 
@@ -45,7 +46,7 @@ var faultNames = [numFaults]string{
 	"", "F1 lost answer", "F2 lost request", "F3 broken connection", "F4 slow answer", "F5 server error", "F6 throttling",
 	"F7 partial result", "F8 duplicate", "F9 success without effect", "F10 short lease", "F11 useless receipt",
 	"F12 silent limit", "F13 short answer", "F14 outage", "F15 credentials", "F16 deleted queue", "F17 crash",
-	"F18 handler", "F19 hook", "F20 body", "F21 pause", "F22 redrive", "F23 settings",
+	"F18 handler", "F19 hook", "F20 body", "F21 pause", "F22 redrive", "F23 settings", "F28 refusal",
 }
 
 func (f fault) String() string { return faultNames[f] }
@@ -60,8 +61,8 @@ type turn struct {
 // faults draws what goes wrong: each kind in some worlds only, so that each is also
 // seen alone, and with every other one.
 func (p *plan) faults(r *rand.Rand) {
-	crowd := oneOf(r, 0.1, 0.3, 0.6) // how many kinds come together
-	for f := lostAnswer; f < numFaults; f++ {
+	crowd := oneOf(r, 0.1, 0.3, 0.6)          // how many kinds come together
+	for f := lostAnswer; f <= settings; f++ { // those that came later have dice of their own
 		if r.Float64() < crowd {
 			p.odds[f] = oneOf(r, 0.01, 0.05, 0.2)
 		}
@@ -122,6 +123,7 @@ func (w *world) inject() {
 	w.windowed(outages, sqstest.Reset())
 	w.windowed(throttling, sqstest.Throttled())
 	w.windowed(credentials, w.credentialError())
+	w.refuse()
 }
 
 func (w *world) injectAnywhere(op string) {
@@ -212,7 +214,7 @@ func (w *world) windowed(f fault, err error) {
 }
 
 // credentialError is the one of this world: credentials that have expired come
-// back; access that is denied ends a run, and a supervisor starts it again.
+// back, and so does access that is denied.
 func (w *world) credentialError() error {
 	if w.dice.named("credentials").under(0.5) {
 		return sqstest.ExpiredToken()

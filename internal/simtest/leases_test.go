@@ -1,7 +1,6 @@
 package simtest
 
 import (
-	"strings"
 	"time"
 )
 
@@ -147,21 +146,11 @@ func (k *leaseKeeper) deleteAnswered(h *holding, e event, i int) {
 	switch {
 	case e.ok[i]:
 		h.settled = true
-	case e.err == nil, lasting(e.err):
+	case e.err == nil:
 		h.dead = true
 	default:
 		h.wanted = e.at
 	}
-}
-
-// lasting tells whether SQS refuses for good.
-func lasting(err error) bool {
-	for _, code := range []string{"AccessDenied", "NonExistentQueue", "QueueDoesNotExist"} {
-		if strings.Contains(err.Error(), code) {
-			return true
-		}
-	}
-	return false
 }
 
 // overdue looks for what should have happened before a time.

@@ -129,7 +129,7 @@ func (k *ledger) answer(req, e event) {
 		switch {
 		case m == nil:
 		case !e.ok[i]:
-			k.unsure = k.unsure || e.err == nil || lasting(e.err) || k.mayBeBack(e, i)
+			k.unsure = k.unsure || e.err == nil || k.mayBeBack(e, i)
 		case m.handle != h && e.op == opChange && k.gives[e.call][i] && m.since >= req.at+e.timeouts[i]:
 			k.givenBack++ // and was received because of that
 			k.duplicates += m.twice - 1

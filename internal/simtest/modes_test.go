@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,8 +28,8 @@ const soon = 1500 * time.Millisecond // hooks may have to be waited for
 
 func (s *studied) drainsToTheEnd(inc int, l *lived) {
 	k, out := s.ledgerOf(l), map[int]bool{} // receives
-	alone, over := 0, time.Duration(0)      // the receive that was sent when nothing was in progress; when it came back empty
-	last := event{}                         // answer of a receive
+	alone, over := 0, time.Duration(0)      // the receive that was sent when nothing was in progress; when the second such came back empty
+	empties, last := 0, event{}             // such answers in a row; the newest answer of a receive
 	for _, e := range l.events {
 		if e.at > l.until(s) {
 			break
@@ -51,13 +52,44 @@ func (s *studied) drainsToTheEnd(inc int, l *lived) {
 		case answered:
 			delete(out, e.call)
 			last = e
-			if e.call == alone && e.err == nil && len(e.got) == 0 && len(k.hand) == 0 && !l.stopped() {
+			if len(e.got) > 0 || len(k.hand) > 0 {
+				empties = 0
+			}
+			if e.call == alone && e.err == nil && len(e.got) == 0 && len(k.hand) == 0 && !l.stopped() && e.at-k.asked[e.call].at >= drainPoll {
+				empties++
+			}
+			if empties == 2 {
 				over = e.at
 			}
 		}
 	}
 	if l.to > 0 && !l.crashed && !l.stopped() && l.err == nil {
 		s.endsEmpty(inc, l, k, last)
+		s.endsConfirmed(inc, l)
+	}
+}
+
+// drainPoll is how long the receives of a Drain wait. An answer that came much sooner says
+// nothing of the queue.
+const drainPoll = time.Second
+
+// endsConfirmed checks that a Drain that ended by itself had two answers in a row that brought nothing,
+// each after about its poll time.
+func (s *studied) endsConfirmed(inc int, l *lived) {
+	sent, slow := map[int]time.Duration{}, 0
+	for _, e := range l.events {
+		switch {
+		case e.op != opReceive || e.at > l.to:
+		case e.kind == called:
+			sent[e.call] = e.at
+		case e.kind == answered && len(e.got) > 0:
+			slow = 0
+		case e.kind == answered && e.err == nil && e.at-sent[e.call] >= drainPoll*3/4:
+			slow++
+		}
+	}
+	if slow < 2 {
+		s.breachf(l.to, "", "life %d ends although only %d answers in a row have found the queue empty, want 2", inc, slow)
 	}
 }
 
@@ -106,7 +138,35 @@ func visibleThroughout(events []event, from, to time.Duration) bool {
 	return since >= 0 && since <= from
 }
 
+// outOfTime reports whether the error of a run says that something was left when its time to
+// finish was over.
+func outOfTime(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "stopped before all was settled")
+}
+
+// reached is when a life had received all messages that it was to receive; the end of time: it had not.
+func (s *studied) reached(l *lived) time.Duration {
+	received := 0
+	for _, e := range l.events {
+		if e.kind == answered && e.op == opReceive {
+			if received += len(e.got); received >= s.options.MaxMessages {
+				return e.at
+			}
+		}
+	}
+	return s.end
+}
+
+// finishesInTime checks that a life that has its messages ends within the time of a stop.
+func (s *studied) finishesInTime(inc int, l *lived) {
+	at := s.reached(l)
+	if took := l.until(s) - at; !l.crashed && took > s.options.ShutdownTimeout+limitOfStop+10*time.Millisecond {
+		s.breachf(l.until(s), "", "life %d takes %v after it had its messages at %v, want at most %v", inc, took, at, s.options.ShutdownTimeout+limitOfStop)
+	}
+}
+
 func (s *studied) countsToTheEnd(inc int, l *lived) {
+	s.finishesInTime(inc, l)
 	k, most := s.ledgerOf(l), int64(s.options.MaxMessages)
 	asked, calls := int64(0), 0 // messages that receives have asked for that are out; handler calls
 	done := time.Duration(0)    // when all was received and settled

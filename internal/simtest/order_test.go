@@ -99,7 +99,7 @@ func (s *studied) headsAreKept(inc int, l *lived) {
 	spent := map[string]bool{}  // groups in which, at failedAt, another message ended that had been tried before; it may have been the one that was given back, with those behind it
 	for _, e := range l.events {
 		switch {
-		case e.kind == stopAsked, e.kind == cancelled, len(e.refused) > 0, e.kind == answered && e.err != nil && lasting(e.err):
+		case e.kind == stopAsked, e.kind == cancelled, len(e.refused) > 0, e.kind == answered && e.err != nil && refuses(e.err.Error()):
 			return // from here on there are other reasons to give back
 		case e.kind == wentAway: // and with it its whole batch
 			for _, h := range l.batches[e.call][0].handles {

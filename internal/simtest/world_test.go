@@ -50,6 +50,7 @@ type plan struct {
 
 	odds    [numFaults]float64 // that a fault meets a call
 	windows []window
+	refused []refusedTime
 	lives   [][]turn // of each process
 	storm   []turn   // of the queue
 }
@@ -89,6 +90,7 @@ func planFor(seed uint64) *plan {
 	p.runs()
 	p.load()
 	p.live(r)
+	p.refusedTimes()
 	return p
 }
 

@@ -24,6 +24,7 @@ type Tally struct {
 	state   string
 	since   time.Time
 	failure error
+	refusal error
 }
 
 // Rest notes that there is nothing in hand any more.
@@ -40,6 +41,13 @@ func (t *Tally) Receiving(err error) {
 	t.failure = err
 }
 
+// Refusing notes what SQS refuses; nil: nothing.
+func (t *Tally) Refusing(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refusal = err
+}
+
 // Enter notes a state and returns the one before it; changed tells whether that is
 // another.
 func (t *Tally) Enter(state string, now time.Time) (before string, changed bool) {
@@ -53,10 +61,13 @@ func (t *Tally) Enter(state string, now time.Time) (before string, changed bool)
 	return before, true
 }
 
-// State returns the state, since when, and the error of the newest receive.
+// State returns the state, since when, and what is refused, else the error of the newest receive.
 func (t *Tally) State() (state string, since time.Time, failure error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.refusal != nil {
+		return t.state, t.since, t.refusal
+	}
 	return t.state, t.since, t.failure
 }
 
