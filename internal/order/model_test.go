@@ -254,6 +254,7 @@ func (w *walk) leave() {
 		behind = 0
 	}
 	var want []*msg
+	before := g.waiting
 	g.waiting = slices.DeleteFunc(slices.Clone(g.waiting), func(m *msg) bool {
 		if m.number > behind {
 			want = append(want, m)
@@ -264,11 +265,15 @@ func (w *walk) leave() {
 	if len(g.waiting) == 0 {
 		g.at = time.Time{}
 	}
-	last := ""
-	if behind > 0 {
-		last = sequence(behind)
+	if behind == 0 {
+		require.Equal(w, names(want), names(w.lines.Leave(name)))
+		return
 	}
-	require.Equal(w, names(want), names(w.lines.Leave(name, last)))
+	last := newMsg(name, behind, w.now, 0)
+	if i := slices.IndexFunc(before, func(m *msg) bool { return m.number == behind }); i >= 0 {
+		last = before[i]
+	}
+	require.Equal(w, names(want), names(w.lines.LeaveBehind(last)))
 }
 
 func (w *walk) remove() {

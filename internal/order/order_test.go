@@ -18,6 +18,7 @@ type msg struct {
 	sequence string
 	arrived  time.Time
 	size     int
+	first    bool // received for the first time
 }
 
 func newMsg(group string, number int, arrived time.Time, size int) *msg {
@@ -28,6 +29,7 @@ func sequence(number int) string { return fmt.Sprintf("%020d", number) }
 
 func (m *msg) Group() string      { return m.group }
 func (m *msg) Sequence() string   { return m.sequence }
+func (m *msg) Again() bool        { return !m.first }
 func (m *msg) Arrived() time.Time { return m.arrived }
 func (m *msg) Size() int          { return m.size }
 func (m *msg) String() string     { return fmt.Sprint(m.group, m.number) }
@@ -172,8 +174,9 @@ func TestReadyCountsOnlyWhatMayBeTaken(t *testing.T) {
 
 func TestLeaveTakesWhatIsBehindAndClosesTheGroup(t *testing.T) {
 	ls := order.New[*msg]()
-	ls.Add(at(0, "a1", "a2", "a3")...)
-	left := ls.Leave("a", sequence(1))
+	ms := at(0, "a1", "a2", "a3")
+	ls.Add(ms...)
+	left := ls.LeaveBehind(ms[0])
 	require.Equal(t, []string{"a2", "a3"}, names(left))
 	require.Empty(t, ls.Take(plenty, plenty), "they are not settled yet")
 	ls.Settled("a")
@@ -181,11 +184,80 @@ func TestLeaveTakesWhatIsBehindAndClosesTheGroup(t *testing.T) {
 	require.Equal(t, []string{"a1"}, names(ls.Take(plenty, plenty)))
 }
 
+// numbered makes messages of group a whose sequence numbers are as given.
+func numbered(again bool, sequences ...string) []*msg {
+	ms := make([]*msg, len(sequences))
+	for i, s := range sequences {
+		ms[i] = &msg{group: "a", sequence: s, arrived: noon, size: 10, first: !again}
+	}
+	return ms
+}
+
+func sequences(ms []*msg) (all []string) {
+	for _, m := range ms {
+		all = append(all, m.sequence)
+	}
+	return all
+}
+
+func TestAMessageReceivedAgainGoesToItsPlaceByNumber(t *testing.T) {
+	const long = "100000000000000000000000000000000000000000" // beyond 64 and 128 bits
+	for name, c := range map[string]struct{ first, again, want []string }{
+		"of different lengths": {[]string{"9", "10", "11"}, []string{"8"}, []string{"8", "9", "10", "11"}},
+		"between":              {[]string{"9", "11", "100"}, []string{"10"}, []string{"9", "10", "11", "100"}},
+		"with zeros in front":  {[]string{"0009", "10"}, []string{"00000000008"}, []string{"00000000008", "0009", "10"}},
+		"very long":            {[]string{long}, []string{"99"}, []string{"99", long}},
+		"no numbers":           {[]string{"b", "c"}, []string{"a"}, []string{"b", "c", "a"}},
+		"missing":              {[]string{"2", "3"}, []string{""}, []string{"2", "3", ""}},
+		"missing in those":     {[]string{"", ""}, []string{"1"}, []string{"", "", "1"}},
+		"all the same":         {[]string{"7", "7"}, []string{"7"}, []string{"7", "7", "7"}},
+		"negative":             {[]string{"2", "3"}, []string{"-1"}, []string{"2", "3", "-1"}},
+		"not increasing":       {[]string{"9", "5", "7"}, []string{"1"}, []string{"9", "5", "7", "1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ls := order.New[*msg]()
+			ls.Add(numbered(false, c.first...)...)
+			ls.Add(numbered(true, c.again...)...)
+			require.Equal(t, c.want, sequences(ls.Take(plenty, plenty)))
+		})
+	}
+}
+
+func TestWhatIsReceivedForTheFirstTimeKeepsTheOrderOfTheAnswers(t *testing.T) {
+	ls := order.New[*msg]()
+	for _, s := range []string{"3", "1", "2"} { // one to an answer: nothing disproves them
+		ls.Add(numbered(false, s)...)
+	}
+	taken := ls.Take(1, plenty)
+	require.Equal(t, []string{"3"}, sequences(taken))
+	ls.Return("a", taken, time.Time{})
+	require.Equal(t, []string{"3", "1", "2"}, sequences(ls.Take(plenty, plenty)))
+}
+
+func TestLeaveBehindTakesAllThatCameLaterWhateverTheirNumbers(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(numbered(false, "3")...)
+	taken := ls.Take(1, plenty)
+	ls.Add(numbered(false, "1")...)
+	ls.Add(numbered(true, "2")...)
+	require.Equal(t, []string{"1"}, sequences(ls.LeaveBehind(taken[0])), "2 was received again: it stands before 3")
+}
+
+func TestMergePutsWhatWasReceivedAgainBeforeItsFollowers(t *testing.T) {
+	ls := order.New[*msg]()
+	merge := func(front, behind []*msg) []string { return sequences(ls.Merge(front, behind)) }
+	first := func(of ...string) []*msg { return numbered(false, of...) }
+	require.Equal(t, []string{"8", "9", "10"}, merge(first("9", "10"), numbered(true, "8")))
+	require.Equal(t, []string{"9", "10", "8"}, merge(first("9", "10"), first("8")))
+	require.Equal(t, []string{"8"}, merge(nil, first("8")))
+	require.Equal(t, []string{"9"}, merge(first("9"), nil))
+}
+
 func TestLeaveOfAllForgetsTheWaitOfTheGroup(t *testing.T) {
 	ls := order.New[*msg]()
 	ls.Add(at(0, "a1")...)
 	ls.Return("a", ls.Take(1, plenty), noon.Add(time.Hour))
-	require.Equal(t, []string{"a1"}, names(ls.Leave("a", "")))
+	require.Equal(t, []string{"a1"}, names(ls.Leave("a")))
 	require.Zero(t, ls.Resumes())
 	ls.Settled("a")
 	ls.Add(at(0, "a1")...)
@@ -204,7 +276,7 @@ func TestAnUnknownGroupIsNoTrouble(t *testing.T) {
 	ls.Settled("x")
 	ls.Return("x", at(0, "x1"), time.Time{})
 	ls.Remove("x", func(*msg) bool { return true })
-	require.Empty(t, ls.Leave("x", ""))
+	require.Empty(t, ls.Leave("x"))
 	require.Empty(t, ls.Take(plenty, plenty))
 	require.Zero(t, ls.Len())
 }
