@@ -35,7 +35,7 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 	}
 	return func(ctx context.Context, batch []*Message) error {
 		if len(batch) == 1 {
-			return fn(ctx, batch[0]) // the commonest batch needs no list of errors
+			return guard(func() error { return fn(ctx, batch[0]) }) // the commonest batch needs no list of errors
 		}
 		var errs []error
 		var halted groups
@@ -64,7 +64,7 @@ var errUnhandled = errors.New("not handled: a message before it in its group fai
 // groups is a set of FIFO message groups. The zero value is empty.
 type groups map[string]bool
 
-func (g groups) has(m *Message) bool { return m.fifo() && g[m.GroupID] }
+func (g groups) has(m *Message) bool { return m.fifo() && g[m.group()] }
 
 func (g *groups) add(m *Message) {
 	if !m.fifo() {
@@ -73,7 +73,7 @@ func (g *groups) add(m *Message) {
 	if *g == nil {
 		*g = groups{}
 	}
-	(*g)[m.GroupID] = true
+	(*g)[m.group()] = true
 }
 
 // JSON makes a [Handler] of a function that takes the body of one message, decoded
@@ -231,7 +231,7 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 	c := &call{batch: batch, why: why, began: now, cancel: cancel}
 	c.makeRoom()
 	for i, h := range batch {
-		c.messages[i] = &h.Message
+		c.messages[i] = h.shown()
 		h.stage, h.call = handling, c
 	}
 	r.running.add(c)
@@ -240,6 +240,18 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 	}
 	r.c.batches.Add(string(why))
 	r.loop.Begin(r.handlers, func() crew.Work { return r.handle(ctx, c) })
+}
+
+// shown returns the message for a handler. Each try in place has its own, since somebody
+// may still look at that of an earlier one, such as a hook.
+func (h *held) shown() *Message {
+	if h.tries == 0 {
+		return &h.Message
+	}
+	m, was := h.Message, &h.origin
+	m.ID, m.Body, m.GroupID, m.SequenceNumber, m.Attributes = was.id, was.body, was.group, was.sequence, was.attributes
+	m.ReceiveCount, m.Attempt = was.receives, was.receives+h.tries
+	return &m
 }
 
 // makeRoom makes the slices of a call. The commonest one is for a single message
@@ -401,7 +413,7 @@ func (r *run) askDelays(c *call) {
 			continue
 		}
 		o.delay = r.opts.VisibilityTimeout // stands if the user's function fails
-		_ = foreign(func() { o.delay = max(0, r.opts.RetryDelay(&c.batch[i].Message, o.err)) })
+		_ = foreign(func() { o.delay = max(0, r.opts.RetryDelay(c.messages[i], o.err)) })
 	}
 }
 
@@ -459,7 +471,7 @@ func (r *run) bereave(h *held) {
 		h.call.bereft = true
 		r.bereft++
 	}
-	r.yield(h.GroupID, nil, 0)
+	r.yield(h.Group(), nil, 0)
 }
 
 // forsaken tells whether a message of the group is still being handled although its
@@ -469,7 +481,7 @@ func (r *run) forsaken(group string) bool {
 		return false
 	}
 	for c := r.running.first; c != nil; c = c.after {
-		if c.bereft && slices.ContainsFunc(c.batch, func(h *held) bool { return h.GroupID == group && h.lost.Load() }) {
+		if c.bereft && slices.ContainsFunc(c.batch, func(h *held) bool { return h.Group() == group && h.lost.Load() }) {
 			return true
 		}
 	}
@@ -515,7 +527,7 @@ func (r *run) judgeGroup(c *call, group []*held, begin int) {
 		switch {
 		case h.lost.Load():
 			r.conclude(h, settle.Lost)
-			r.yield(h.GroupID, group[i+1:], 0)
+			r.yield(h.Group(), group[i+1:], 0)
 			return
 		case o.failed(r.opts.DeadLetterQueueURL != ""):
 			r.stopGroup(c, group[i:], o)
@@ -529,7 +541,7 @@ func (r *run) judgeGroup(c *call, group []*held, begin int) {
 				case refused:
 					r.stopGroup(c, group[i:], o)
 				case unknown:
-					r.yield(h.GroupID, group[i+1:], 0)
+					r.yield(h.Group(), group[i+1:], 0)
 				}
 			}
 			r.settler.Bury(&h.lease, o.err, o.delay)
@@ -547,16 +559,16 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	head, now := hs[0], time.Now()
 	if o.kind == retry && (r.over || errors.Is(c.cause, ErrShutdown)) {
 		head.given = true // it failed because it was interrupted
-		r.yield(head.GroupID, hs, 0)
+		r.yield(head.Group(), hs, 0)
 		return
 	}
-	stays := c.stays(head.GroupID)
+	stays := c.stays(head.Group())
 	if o.unhandled() {
 		// After the limit the leases are renewed no more, and nothing can go on under them.
 		if c.limited || stays {
-			r.yield(head.GroupID, hs, 0)
+			r.yield(head.Group(), hs, 0)
 		} else { // what stands before it is being settled
-			r.retake(head.GroupID, hs, time.Time{})
+			r.retake(head.Group(), hs, time.Time{})
 		}
 		return
 	}
@@ -565,18 +577,18 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	switch {
 	case r.opts.OnGroupFailure == GoOn && !c.limited && !r.over:
 		r.settler.GiveBack(0, o.delay, &head.lease)
-		r.retake(head.GroupID, hs[1:], time.Time{})
+		r.retake(head.Group(), hs[1:], time.Time{})
 	case !stays && r.patient(c, head, now.Add(o.delay)):
-		r.retake(head.GroupID, hs, now.Add(o.delay))
+		r.retake(head.Group(), hs, now.Add(o.delay))
 	default:
-		r.yield(head.GroupID, hs, o.delay)
+		r.yield(head.Group(), hs, o.delay)
 	}
 }
 
 // stays tells whether a message of the group stays in the queue although the call has
 // settled it: what came behind it must not be handled before it.
 func (c *call) stays(group string) bool {
-	return slices.ContainsFunc(c.batch, func(h *held) bool { return h.stays && h.GroupID == group })
+	return slices.ContainsFunc(c.batch, func(h *held) bool { return h.stays && h.Group() == group })
 }
 
 // patient tells whether a message that failed is to be tried again at next without
@@ -614,10 +626,9 @@ func (r *run) retake(group string, hs []*held, at time.Time) {
 // come before it. The first one stays hidden for delay, and so do, behind it, the
 // others.
 func (r *run) yield(group string, taken []*held, delay time.Duration) {
-	behind := r.lines.Leave(group, "")
+	behind := r.lines.Leave(group)
 	r.onWay.Add(-int64(len(behind)))
-	hs := slices.Concat(taken, behind)
-	slices.SortStableFunc(hs, func(a, b *held) int { return strings.Compare(a.SequenceNumber, b.SequenceNumber) }) // one may have come once more
+	hs := r.lines.Merge(taken, behind)
 	for i, h := range slices.Backward(hs) {
 		h.stage = settling
 		h.given = h.given || i > 0 || h.tries == 0 // nothing has been done about it
@@ -641,14 +652,15 @@ const (
 
 // bury sends a message to the dead-letter queue.
 func (r *run) bury(ctx context.Context, h *held, reason error) error {
+	was := &h.origin
 	in := &sqs.SendMessageInput{
-		QueueUrl: &r.opts.DeadLetterQueueURL, MessageBody: &h.Body, MessageAttributes: r.epitaph(h, reason),
+		QueueUrl: &r.opts.DeadLetterQueueURL, MessageBody: &was.body, MessageAttributes: r.epitaph(h, reason),
 	}
-	if h.GroupID != "" {
-		in.MessageGroupId = &h.GroupID
+	if was.group != "" {
+		in.MessageGroupId = &was.group
 	}
 	if isFIFO(r.opts.DeadLetterQueueURL) {
-		in.MessageDeduplicationId = &h.ID // as SQS's own redrive does
+		in.MessageDeduplicationId = &was.id // as SQS's own redrive does
 	}
 	sender, _ := r.c.client.(queue.Sender) // New has checked it
 	err := r.queue.Send(ctx, sender, in)
@@ -661,8 +673,8 @@ func (r *run) bury(ctx context.Context, h *held, reason error) error {
 // epitaph returns the attributes of a message in the dead-letter queue: its own,
 // and as many of ours as SQS allows.
 func (r *run) epitaph(h *held, reason error) map[string]types.MessageAttributeValue {
-	attributes := make(map[string]types.MessageAttributeValue, len(h.Attributes)+3)
-	maps.Copy(attributes, h.Attributes)
+	attributes := make(map[string]types.MessageAttributeValue, len(h.origin.attributes)+3)
+	maps.Copy(attributes, h.origin.attributes)
 	for _, name := range []string{attrReason, attrSource, attrCount} {
 		delete(attributes, name) // of an earlier time in a dead-letter queue
 	}
@@ -677,7 +689,7 @@ func (r *run) epitaph(h *held, reason error) map[string]types.MessageAttributeVa
 	}
 	add(attrReason, "String", printable(reason))
 	add(attrSource, "String", r.c.url)
-	add(attrCount, "Number", strconv.Itoa(h.ReceiveCount))
+	add(attrCount, "Number", strconv.Itoa(h.origin.receives))
 	return attributes
 }
 
@@ -708,7 +720,7 @@ func (r *run) buried(h *held) {
 
 // unburied is told of a message that the dead-letter queue will not take.
 func (r *run) unburied(h *held, delay time.Duration, err error) {
-	r.log(slog.LevelError, "sending to the dead-letter queue", "queue", r.opts.DeadLetterQueueURL, "message", h.ID, "err", err)
+	r.log(slog.LevelError, "sending to the dead-letter queue", "queue", r.opts.DeadLetterQueueURL, "message", h.origin.id, "err", err)
 	if r.lines == nil {
 		r.settler.GiveBack(0, delay, &h.lease)
 		return

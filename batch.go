@@ -45,7 +45,7 @@ func BatchJSON[T any](fn func(ctx context.Context, batch []Item[T]) error) Handl
 		if len(items) == 0 {
 			return errors.Join(errs...)
 		}
-		err := fn(ctx, items)
+		err := guard(func() error { return fn(ctx, items) })
 		if len(errs) == 0 {
 			return err
 		}
@@ -462,7 +462,7 @@ func (c *lines) next(now time.Time, hurry Reason) ([]*held, Reason) {
 // postpone keeps what is behind a postponed message of a group behind it.
 func (c *lines) postpone(hs []*held, until time.Time) {
 	for group := range byGroup(hs) {
-		c.Return(group[0].GroupID, group, until)
+		c.Return(group[0].Group(), group, until)
 	}
 }
 
@@ -472,7 +472,7 @@ func byGroup(batch []*held) iter.Seq2[[]*held, int] {
 	return func(yield func([]*held, int) bool) {
 		for begin := 0; begin < len(batch); {
 			end := begin + 1
-			for end < len(batch) && batch[end].GroupID == batch[begin].GroupID {
+			for end < len(batch) && batch[end].Group() == batch[begin].Group() {
 				end++
 			}
 			if !yield(batch[begin:end], begin) {

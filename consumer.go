@@ -95,19 +95,55 @@ type Message struct {
 
 	GroupID         string // message group; on standard queues the tenant of fair queues; "": none
 	DeduplicationID string // FIFO queues only
-	SequenceNumber  string // FIFO queues only: 20 digits, increasing within a message group
+	SequenceNumber  string // FIFO queues only: a number that increases within a message group
 
 	ReceiveCount int       // how often the message was received, by anybody; 1: for the first time
+	Attempt      int       // how often this is tried: ReceiveCount, and one more for each try in place that failed since; see [RetryInPlace]
 	SentAt       time.Time // when SQS took it, to the millisecond
 	ReceivedAt   time.Time // when this receive brought it
 
 	Attributes       map[string]types.MessageAttributeValue // what the sender gave it; nil: nothing
 	SystemAttributes map[string]string                      // as SQS gave them, by name
+
+	origin origin
 }
 
-// fifo tells whether m came from a FIFO queue: group ids exist on standard queues
-// too, sequence numbers do not.
-func (m *Message) fifo() bool { return m.SequenceNumber != "" }
+// An origin is a message as the consumer received it, whatever a handler does to the
+// exported fields. The zero value is that of a message that no consumer has received.
+type origin struct {
+	queue               queueType
+	key                 string // what the message is known by in hand
+	id, group, sequence string
+	body                string
+	attributes          map[string]types.MessageAttributeValue
+	trace               string // AWSTraceHeader; asked for where there is a dead-letter queue
+	receives            int
+	again               bool // it was received before, or may have been
+	maybeMore           bool // of its group in the queue: it was at the end of a full answer
+}
+
+// A queueType is what kind of queue a message came from.
+type queueType int
+
+const (
+	unknownQueue queueType = iota // made by a test, or by code that copies messages
+	standardQueue
+	fifoQueue
+)
+
+// fifo reports whether m came from a FIFO queue. Where no consumer knows, its sequence
+// number says so; group ids exist on standard queues too.
+func (m *Message) fifo() bool {
+	return m.origin.queue == fifoQueue || m.origin.queue == unknownQueue && m.SequenceNumber != ""
+}
+
+// group returns m's message group, as it was received if a consumer has received it.
+func (m *Message) group() string {
+	if m.origin.queue == unknownQueue {
+		return m.GroupID
+	}
+	return m.origin.group
+}
 
 // Errors that callers and handlers branch on.
 var (
@@ -272,10 +308,19 @@ func (m *Message) from(raw *types.Message, now time.Time) {
 	m.SequenceNumber = raw.Attributes[string(types.MessageSystemAttributeNameSequenceNumber)]
 	m.ReceiveCount, _ = strconv.Atoi(raw.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	m.ReceiveCount = max(1, m.ReceiveCount)
+	m.Attempt = m.ReceiveCount
 	if ms, err := strconv.ParseInt(raw.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
 		m.SentAt = time.UnixMilli(ms)
 	}
 	m.ReceivedAt = now
+	m.origin = origin{
+		queue: standardQueue, key: m.ID, id: m.ID, group: m.GroupID, sequence: m.SequenceNumber,
+		body: m.Body, attributes: m.Attributes, receives: m.ReceiveCount,
+		again: raw.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)] != "1",
+	}
+	if m.ID == "" {
+		m.origin.key = m.ReceiptHandle // SQS itself never leaves the id out; two messages must not be taken for one
+	}
 }
 
 // size returns the bytes of m that count towards SQS's limits.
@@ -391,28 +436,25 @@ type held struct {
 	gone    bool         // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
 }
 
-// key is what h is known by in hand: its id, or its receipt if it has none, which SQS
-// itself never leaves out. Two messages must not be taken for one.
-func (h *held) key() string {
-	if h.ID == "" {
-		return h.ReceiptHandle
-	}
-	return h.ID
-}
+// key is what h is known by in hand.
+func (h *held) key() string { return h.origin.key }
 
 // receives is the receive count of the newest receipt.
 func (h *held) receives() int {
 	if h.newer != nil {
-		return h.newer.ReceiveCount
+		return h.newer.origin.receives
 	}
-	return h.ReceiveCount
+	return h.origin.receives
 }
 
 // Group returns the message group.
-func (h *held) Group() string { return h.GroupID }
+func (h *held) Group() string { return h.origin.group }
 
 // Sequence returns the sequence number.
-func (h *held) Sequence() string { return h.SequenceNumber }
+func (h *held) Sequence() string { return h.origin.sequence }
+
+// Again reports whether h was received before, or may have been.
+func (h *held) Again() bool { return h.origin.again }
 
 // Arrived returns when h arrived.
 func (h *held) Arrived() time.Time { return h.arrived }
@@ -586,7 +628,7 @@ func (r *run) heed(events []event) {
 
 // awaited tells whether others of its message group wait for the delete of a message.
 func (r *run) awaited(l *lease.Lease[*held]) bool {
-	return r.lines != nil && r.lines.Waits(l.Of.GroupID)
+	return r.lines != nil && r.lines.Waits(l.Of.Group())
 }
 
 // finished tells whether the loop is at its end: all is settled, or time is up.
@@ -670,7 +712,7 @@ func (r *run) unbegun() (hs []*held) {
 		return r.pile.leave()
 	}
 	for _, group := range r.lines.Groups() {
-		hs = append(hs, backwards(r.lines.Leave(group, ""))...)
+		hs = append(hs, backwards(r.lines.Leave(group))...)
 	}
 	return hs
 }
@@ -944,6 +986,9 @@ func (r *run) take(a *answer) {
 	for i := range a.messages {
 		h := room.next(&a.messages[i], len(a.messages)-i)
 		h.from(&a.messages[i], a.arrived)
+		if r.lines != nil {
+			h.origin.queue = fifoQueue
+		}
 		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
 		if r.hand[h.key()] != nil {
 			twice = append(twice, h) // in hand, or in this very answer
@@ -995,8 +1040,8 @@ func (r *run) admit(hs ...*held) {
 	}
 	r.collector.add(hs...)
 	for _, h := range hs {
-		if r.forsaken(h.GroupID) {
-			r.yield(h.GroupID, nil, r.opts.VisibilityTimeout) // not sooner: it may be this consumer that receives it again
+		if r.forsaken(h.Group()) {
+			r.yield(h.Group(), nil, r.opts.VisibilityTimeout) // not sooner: it may be this consumer that receives it again
 		}
 	}
 }
@@ -1012,7 +1057,7 @@ func (r *run) adopt(known, newer *held, a *answer) {
 	} else {
 		r.c.tally.Duplicates.Add(1)
 	}
-	if newer.ReceiveCount < known.receives() {
+	if newer.origin.receives < known.receives() {
 		return // it is older: its answer was overtaken by that of a later receive
 	}
 	known.handle, known.sent, known.newer = newer.handle, a.sent, newer
@@ -1135,7 +1180,7 @@ func (r *run) ended(h *held, res settle.Result[*held]) {
 	if r.lines != nil && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
 		// what waits behind it must not be handled before it
 		h.stays = true
-		r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
+		r.giveBack(backwards(r.lines.LeaveBehind(h)))
 	}
 	r.conclude(h, res.End)
 }
@@ -1150,7 +1195,7 @@ func (r *run) conclude(h *held, end settle.End) {
 	r.c.tally.Duplicates.Add(int64(h.twice))
 	h.settleBehind(unknown) // unless it has been told
 	if r.lines != nil && h.stage != waiting {
-		r.lines.Settled(h.GroupID)
+		r.lines.Settled(h.Group())
 	}
 	if r.stopped.IsZero() {
 		return
@@ -1212,7 +1257,7 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 	if len(lost) == 0 {
 		return
 	}
-	r.log(slog.LevelWarn, "leases lost", "queue", r.c.url, "messages", len(lost), "first", lost[0].ID, "cause", cause)
+	r.log(slog.LevelWarn, "leases lost", "queue", r.c.url, "messages", len(lost), "first", lost[0].origin.id, "cause", cause)
 	for _, h := range lost {
 		r.lose(h, cause)
 	}
@@ -1230,7 +1275,7 @@ func (r *run) lose(h *held, cause error) {
 		r.conclude(h, settle.Lost)
 		r.halt(h)
 	case handling:
-		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
+		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.origin.id, cause))
 		r.bereave(h)
 	case settling: // what settles it will find out
 	}
@@ -1254,8 +1299,9 @@ func (r *run) halt(h *held) {
 	if r.lines == nil {
 		return
 	}
-	r.lines.Remove(h.GroupID, func(other *held) bool { return other == h })
-	r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
+	behind := r.lines.LeaveBehind(h)
+	r.lines.Remove(h.Group(), func(other *held) bool { return other == h })
+	r.giveBack(backwards(behind))
 }
 
 // observe is told of each call to SQS, by the goroutine that made it.

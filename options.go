@@ -208,7 +208,7 @@ func orElse[T comparable](v *T, otherwise T) {
 func (o *Options) defaultRetryDelay(m *Message, _ error) time.Duration {
 	longest := max(longestRetryDelay, o.VisibilityTimeout)
 	delay := o.VisibilityTimeout
-	for range m.ReceiveCount - 1 {
+	for range m.Attempt - 1 {
 		delay = min(2*delay, longest)
 		if delay == longest {
 			break
