@@ -40,9 +40,10 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 		var errs []error
 		var halted groups
 		for _, m := range batch {
+			group, ordered := m.group(), m.fifo() // fn may change m
 			err := errUnhandled
 			switch {
-			case halted.has(m):
+			case ordered && halted[group]:
 			case ctx.Err() != nil:
 				err = context.Cause(ctx)
 			default:
@@ -50,7 +51,9 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 			}
 			if err != nil {
 				errs = append(errs, Failed(m, err))
-				halted.add(m)
+				if ordered {
+					halted.add(group)
+				}
 			}
 		}
 		return errors.Join(errs...)
@@ -64,16 +67,11 @@ var errUnhandled = errors.New("not handled: a message before it in its group fai
 // groups is a set of FIFO message groups. The zero value is empty.
 type groups map[string]bool
 
-func (g groups) has(m *Message) bool { return m.fifo() && g[m.group()] }
-
-func (g *groups) add(m *Message) {
-	if !m.fifo() {
-		return
-	}
+func (g *groups) add(group string) {
 	if *g == nil {
 		*g = groups{}
 	}
-	(*g)[m.group()] = true
+	(*g)[group] = true
 }
 
 // JSON makes a [Handler] of a function that takes the body of one message, decoded
@@ -249,6 +247,7 @@ func (h *held) shown() *Message {
 		return &h.Message
 	}
 	m, was := h.Message, &h.origin
+	m.from = mark{queue: fifoQueue, group: was.group}
 	m.ID, m.Body, m.GroupID, m.SequenceNumber, m.Attributes = was.id, was.body, was.group, was.sequence, was.attributes
 	m.ReceiveCount, m.Attempt = was.receives, was.receives+h.tries
 	return &m
@@ -653,44 +652,60 @@ const (
 // bury sends a message to the dead-letter queue.
 func (r *run) bury(ctx context.Context, h *held, reason error) error {
 	was := &h.origin
-	in := &sqs.SendMessageInput{
-		QueueUrl: &r.opts.DeadLetterQueueURL, MessageBody: &was.body, MessageAttributes: r.epitaph(h, reason),
-	}
+	attributes, omitted := r.epitaph(h, reason)
+	in := &sqs.SendMessageInput{QueueUrl: &r.opts.DeadLetterQueueURL, MessageBody: &was.body, MessageAttributes: attributes}
 	if was.group != "" {
 		in.MessageGroupId = &was.group
 	}
 	if isFIFO(r.opts.DeadLetterQueueURL) {
 		in.MessageDeduplicationId = &was.id // as SQS's own redrive does
 	}
+	if was.trace != "" {
+		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: new("String"), StringValue: &was.trace},
+		}
+	}
 	sender, _ := r.c.client.(queue.Sender) // New has checked it
 	err := r.queue.Send(ctx, sender, in)
-	if err == nil {
-		r.c.tally.DeadLettered.Add(1)
+	if err != nil {
+		return err
 	}
-	return err
+	r.c.tally.DeadLettered.Add(1)
+	if len(omitted) > 0 {
+		r.log(slog.LevelWarn, "a dead letter has no room for all of its attributes",
+			"queue", r.opts.DeadLetterQueueURL, "message_id", was.id, "omitted", omitted, "reason", printable(reason))
+	}
+	return nil
 }
 
-// epitaph returns the attributes of a message in the dead-letter queue: its own,
-// and as many of ours as SQS allows.
-func (r *run) epitaph(h *held, reason error) map[string]types.MessageAttributeValue {
-	attributes := make(map[string]types.MessageAttributeValue, len(h.origin.attributes)+3)
+// epitaph returns the attributes of a message in the dead-letter queue: its own, and as
+// many of ours as SQS allows, the reason first, cut to the bytes that are left. It
+// returns the names of those that have no room.
+func (r *run) epitaph(h *held, reason error) (attributes map[string]types.MessageAttributeValue, omitted []string) {
+	attributes = make(map[string]types.MessageAttributeValue, len(h.origin.attributes)+3)
 	maps.Copy(attributes, h.origin.attributes)
 	for _, name := range []string{attrReason, attrSource, attrCount} {
 		delete(attributes, name) // of an earlier time in a dead-letter queue
 	}
 	room := maxBody - h.bytes
 	add := func(name, kind, value string) {
-		size := len(name) + len(kind) + len(value)
-		if value == "" || len(attributes) == maxAttributes || size > room {
+		left := room - len(name) - len(kind)
+		if name == attrReason {
+			value = cut(value, left)
+		}
+		if len(attributes) == maxAttributes || len(value) > left || value == "" {
+			omitted = append(omitted, name)
 			return
 		}
-		room -= size
+		room = left - len(value)
 		attributes[name] = types.MessageAttributeValue{DataType: &kind, StringValue: &value}
 	}
-	add(attrReason, "String", printable(reason))
+	if text := printable(reason); text != "" { // else the error has none
+		add(attrReason, "String", text)
+	}
 	add(attrSource, "String", r.c.url)
 	add(attrCount, "Number", strconv.Itoa(h.origin.receives))
-	return attributes
+	return attributes, omitted
 }
 
 // printable returns the text of err, cut and without the characters that SQS
@@ -704,10 +719,15 @@ func printable(err error) string {
 		}
 		return -1
 	}, strings.ToValidUTF8(text, ""))
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "")
+	return cut(text, maxReason)
+}
+
+// cut returns the beginning of text, at most so many bytes of it.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return text
+	return strings.ToValidUTF8(text[:max(0, most)], "")
 }
 
 // buried is told of a message that the dead-letter queue has taken.

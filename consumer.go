@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -105,21 +106,14 @@ type Message struct {
 	Attributes       map[string]types.MessageAttributeValue // what the sender gave it; nil: nothing
 	SystemAttributes map[string]string                      // as SQS gave them, by name
 
-	origin origin
+	from mark
 }
 
-// An origin is a message as the consumer received it, whatever a handler does to the
-// exported fields. The zero value is that of a message that no consumer has received.
-type origin struct {
-	queue               queueType
-	key                 string // what the message is known by in hand
-	id, group, sequence string
-	body                string
-	attributes          map[string]types.MessageAttributeValue
-	trace               string // AWSTraceHeader; asked for where there is a dead-letter queue
-	receives            int
-	again               bool // it was received before, or may have been
-	maybeMore           bool // of its group in the queue: it was at the end of a full answer
+// A mark says where a message was received. The zero value is that of a message that no
+// consumer has received.
+type mark struct {
+	queue queueType
+	group string
 }
 
 // A queueType is what kind of queue a message came from.
@@ -134,15 +128,15 @@ const (
 // fifo reports whether m came from a FIFO queue. Where no consumer knows, its sequence
 // number says so; group ids exist on standard queues too.
 func (m *Message) fifo() bool {
-	return m.origin.queue == fifoQueue || m.origin.queue == unknownQueue && m.SequenceNumber != ""
+	return m.from.queue == fifoQueue || m.from.queue == unknownQueue && m.SequenceNumber != ""
 }
 
 // group returns m's message group, as it was received if a consumer has received it.
 func (m *Message) group() string {
-	if m.origin.queue == unknownQueue {
+	if m.from.queue == unknownQueue {
 		return m.GroupID
 	}
-	return m.origin.group
+	return m.from.group
 }
 
 // Errors that callers and handlers branch on.
@@ -296,11 +290,22 @@ func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
 	if c.fifo() {
 		names = append(names, types.MessageSystemAttributeNameSequenceNumber, types.MessageSystemAttributeNameMessageDeduplicationId)
 	}
+	if c.hidesTrace() {
+		names = append(names, types.MessageSystemAttributeNameAWSTraceHeader)
+	}
 	return append(names, c.opts.SystemAttributes...)
 }
 
-// from fills m with what SQS gave.
-func (m *Message) from(raw *types.Message, now time.Time) {
+// hidesTrace reports whether trace headers are received only for dead letters.
+func (c *Consumer) hidesTrace() bool {
+	asked := func(name types.MessageSystemAttributeName) bool {
+		return name == types.MessageSystemAttributeNameAWSTraceHeader || name == types.MessageSystemAttributeNameAll
+	}
+	return c.opts.DeadLetterQueueURL != "" && !slices.ContainsFunc(c.opts.SystemAttributes, asked)
+}
+
+// fill fills m with what SQS gave.
+func (m *Message) fill(raw *types.Message, now time.Time) {
 	m.ID, m.Body, m.ReceiptHandle = text(raw.MessageId), text(raw.Body), text(raw.ReceiptHandle)
 	m.Attributes, m.SystemAttributes = raw.MessageAttributes, raw.Attributes
 	m.GroupID = raw.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
@@ -313,13 +318,24 @@ func (m *Message) from(raw *types.Message, now time.Time) {
 		m.SentAt = time.UnixMilli(ms)
 	}
 	m.ReceivedAt = now
-	m.origin = origin{
-		queue: standardQueue, key: m.ID, id: m.ID, group: m.GroupID, sequence: m.SequenceNumber,
-		body: m.Body, attributes: m.Attributes, receives: m.ReceiveCount,
+}
+
+// fill fills h with what SQS gave.
+func (h *held) fill(raw *types.Message, now time.Time, queue queueType, hidesTrace bool) {
+	h.Message.fill(raw, now)
+	h.from = mark{queue: queue, group: h.GroupID}
+	h.origin = origin{
+		key: h.ID, id: h.ID, group: h.GroupID, sequence: h.SequenceNumber,
+		body: h.Body, attributes: h.Attributes, receives: h.ReceiveCount,
+		trace: raw.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)],
 		again: raw.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)] != "1",
 	}
-	if m.ID == "" {
-		m.origin.key = m.ReceiptHandle // SQS itself never leaves the id out; two messages must not be taken for one
+	if h.ID == "" {
+		h.origin.key = h.ReceiptHandle // SQS itself never leaves the id out; two messages must not be taken for one
+	}
+	if hidesTrace && h.origin.trace != "" {
+		h.SystemAttributes = maps.Clone(h.SystemAttributes) // it is the client's
+		delete(h.SystemAttributes, string(types.MessageSystemAttributeNameAWSTraceHeader))
 	}
 }
 
@@ -416,6 +432,7 @@ func (c *Consumer) Health() Health {
 type held struct {
 	Message
 
+	origin  origin
 	lease   lease.Lease[*held]
 	bytes   int
 	arrived time.Time
@@ -434,6 +451,17 @@ type held struct {
 	stays   bool         // in the queue, although it was settled; owned by the loop
 	given   bool         // back by a stop, without a handler's result; owned by the loop once settling
 	gone    bool         // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
+}
+
+// An origin is a message as it was received, whatever a handler does to what it is given.
+type origin struct {
+	key                 string // what the message is known by in hand
+	id, group, sequence string
+	body                string
+	attributes          map[string]types.MessageAttributeValue
+	trace               string // AWSTraceHeader; asked for where there is a dead-letter queue
+	receives            int
+	again               bool // it was received before, or may have been
 }
 
 // key is what h is known by in hand.
@@ -501,29 +529,31 @@ type run struct {
 	tellers  sync.WaitGroup                                    // for hooks, which are told of all the others do
 
 	// Owned by the loop.
-	pace      *pace.Pace
-	collector collector             // of what waits: pile or lines
-	pile      *pile                 // nil on a FIFO queue
-	lines     *lines                // nil on a standard queue
-	attempts  queue.Attempts        // of a FIFO queue
-	hand      map[string]*held      // all messages held, by id
-	deletes   []*lease.Lease[*held] // to be made by the end of this turn
-	running   calls
-	out       int       // receives that wait for their answers
-	asked     int       // messages that they asked for
-	bytes     int       // of the messages held
-	largest   int       // bytes of the largest of the latest messages
-	received  int       // in this run
-	empty     bool      // the newest answer brought nothing
-	closing   bool      // no more receives; the run ends when all is settled
-	stopped   time.Time // when the stop began; zero: it has not
-	over      bool      // the shutdown timeout is over
-	fatal     error     // why the run ends by itself
-	report    ShutdownError
-	limit     time.Time // end of the run by MaxDuration; zero: none
-	dropped   int64     // hook calls by earlier runs
-	outage    bool      // receives fail and it has been said
-	bereft    int       // handler calls of a FIFO queue that are, see call
+	pace       *pace.Pace
+	collector  collector             // of what waits: pile or lines
+	pile       *pile                 // nil on a FIFO queue
+	lines      *lines                // nil on a standard queue
+	attempts   queue.Attempts        // of a FIFO queue
+	hand       map[string]*held      // all messages held, by id
+	deletes    []*lease.Lease[*held] // to be made by the end of this turn
+	running    calls
+	out        int       // receives that wait for their answers
+	asked      int       // messages that they asked for
+	bytes      int       // of the messages held
+	largest    int       // bytes of the largest of the latest messages
+	received   int       // in this run
+	empty      bool      // the newest answer brought nothing
+	closing    bool      // no more receives; the run ends when all is settled
+	stopped    time.Time // when the stop began; zero: it has not
+	over       bool      // the shutdown timeout is over
+	fatal      error     // why the run ends by itself
+	report     ShutdownError
+	limit      time.Time // end of the run by MaxDuration; zero: none
+	dropped    int64     // hook calls by earlier runs
+	outage     bool      // receives fail and it has been said
+	queueType  queueType
+	hidesTrace bool // from handlers: it was asked for on behalf of dead letters
+	bereft     int  // handler calls of a FIFO queue that are, see call
 }
 
 // An event is something that the loop is told of.
@@ -541,16 +571,18 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	o := &c.opts
 	r := &run{
 		c: c, opts: o, handler: h, drain: drain,
-		handlers: crew.New(),
-		callers:  crew.New(),
-		aside:    aside.New(hookBacklog, o.BytesInFlight),
-		hand:     map[string]*held{},
-		largest:  maxBody, // until a message has been seen
-		dropped:  c.tally.Dropped.Load(),
+		handlers:  crew.New(),
+		callers:   crew.New(),
+		aside:     aside.New(hookBacklog, o.BytesInFlight),
+		hand:      map[string]*held{},
+		largest:   maxBody, // until a message has been seen
+		dropped:   c.tally.Dropped.Load(),
+		queueType: standardQueue, hidesTrace: c.hidesTrace(),
 	}
 	r.loop = turns.New(r.heed, r.turn)
 	closes := measure{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime}
 	if c.fifo() {
+		r.queueType = fifoQueue
 		r.lines = &lines{measure: closes, Lines: order.New[*held]()}
 		r.collector = r.lines
 	} else {
@@ -985,10 +1017,7 @@ func (r *run) take(a *answer) {
 	var twice []*held
 	for i := range a.messages {
 		h := room.next(&a.messages[i], len(a.messages)-i)
-		h.from(&a.messages[i], a.arrived)
-		if r.lines != nil {
-			h.origin.queue = fifoQueue
-		}
+		h.fill(&a.messages[i], a.arrived, r.queueType, r.hidesTrace)
 		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
 		if r.hand[h.key()] != nil {
 			twice = append(twice, h) // in hand, or in this very answer
@@ -1125,8 +1154,8 @@ func (r *run) safe(batch []*held, now time.Time) []*held {
 	var safe, late []*held
 	var halted groups
 	for _, h := range batch {
-		if risky(h) || halted.has(&h.Message) {
-			halted.add(&h.Message)
+		if risky(h) || r.lines != nil && halted[h.Group()] {
+			halted.add(h.Group())
 			late = append(late, h)
 			continue
 		}

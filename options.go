@@ -105,9 +105,10 @@ type Options struct {
 
 	// RetryDelay says how long a message that failed stays hidden before it is
 	// received again, unless the error says so itself ([RetryAfter]). It is called
-	// by the goroutine that ran the handler. The delay is cut to what SQS allows:
+	// once for each message that failed, by a goroutine of the run; a call of it that
+	// blocks keeps the handler's slot. The delay is cut to what SQS allows:
 	// 12 h from the receive. nil means VisibilityTimeout, doubled with each
-	// receive of the message up to 15 min, or up to VisibilityTimeout if that is
+	// attempt ([Message.Attempt]) up to 15 min, or up to VisibilityTimeout if that is
 	// longer, and 10 % more or less: a message that fails does not hurry towards
 	// its dead-letter queue.
 	RetryDelay func(m *Message, err error) time.Duration
@@ -125,6 +126,8 @@ type Options struct {
 
 	// DeadLetterQueueURL is where [DeadLetter] sends messages. The client must
 	// have SendMessage then, as *sqs.Client has. "": such messages only fail.
+	// Such a message is a new one to SQS, which knows no source for it: a move back by
+	// StartMessageMoveTask needs its DestinationArn. See [DeadLetter] for what it has.
 	DeadLetterQueueURL string
 
 	// DeleteLinger is how long a delete waits for others to share its call. 0

@@ -9,6 +9,7 @@ package settle
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,7 @@ type burial[T any] struct {
 	lease  *lease.Lease[T]
 	reason error
 	delay  time.Duration // until it is received again if it cannot be buried
+	over   bool          // it has an end, in a call that had none for others: the client ended its goroutine
 }
 
 // New returns a Settler. It has no goroutine while it has nothing to do.
@@ -147,7 +149,7 @@ func (s *Settler[T]) GiveBack(linger, delay time.Duration, leases ...*lease.Leas
 // Bury sends a message to the dead-letter queue and then deletes it. delay is how long
 // it stays hidden if it cannot be sent.
 func (s *Settler[T]) Bury(l *lease.Lease[T], reason error, delay time.Duration) {
-	s.burials.Add(0, &burial[T]{l, reason, delay})
+	s.burials.Add(0, &burial[T]{lease: l, reason: reason, delay: delay})
 }
 
 // Flush ends the linger of all that waits.
@@ -299,8 +301,15 @@ func (s *Settler[T]) done(results []Result[T]) {
 // than a batch request may be.
 func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (again []*burial[T]) {
 	for _, b := range burials {
+		if b.over {
+			continue
+		}
 		handle := s.Keeper.Handle(b.lease) // first: a newer one that comes now is good
-		err := s.Send(ctx, b.lease.Of, b.reason)
+		err := errTooLate                  // stands if whoever receives it next sends it too
+		if s.Keeper.Left(b.lease, time.Now()) > 0 {
+			err = s.Send(ctx, b.lease.Of, b.reason)
+		}
+		b.over = true
 		switch {
 		case err == nil:
 			s.Buried(b.lease.Of)
@@ -311,11 +320,15 @@ func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (aga
 		case queue.ClassifyRequest(err) == queue.Lasting:
 			s.Unburied(b.lease.Of, b.delay, err)
 		default:
+			b.over = false
 			again = append(again, b)
 		}
 	}
 	return again
 }
+
+// errTooLate is why a message was not sent to the dead-letter queue.
+var errTooLate = errors.New("its lease was over before it was sent")
 
 // backoff waits a random part of 10 ms, twice as much each time up to 5 s: several
 // tries fit into what is left of a lease that is renewed meanwhile, and a call that

@@ -51,7 +51,7 @@ var mutants = []mutant{
 	{"followers go on after a failure (broadway_sqs#78)", []edit{{async, "\t\t\tr.stopGroup(c, group[i:], o)\n\t\t\treturn\n", "\t\t\t\tr.settler.GiveBack(0, o.delay, &h.lease)\n\t\t\t\tcontinue\n"}, {async, "\t\t\tif halted {\n\t\t\t\t*o = outcome{err: errUnhandled}\n", "\t\t\tif halted && false {\n\t\t\t\t*o = outcome{err: errUnhandled}\n"}}},
 	{"undecodable head skipped (spring, .NET)", []edit{{async, "\t\t\tif halted {\n\t\t\t\t*o = outcome{err: errUnhandled}\n", "\t\t\tif halted && false {\n\t\t\t\t*o = outcome{err: errUnhandled}\n"}, {async, "\t\t\tr.stopGroup(c, group[i:], o)\n\t\t\treturn\n", "\t\t\t\tr.stopGroup(c, group[i:i+1], o)\n\t\t\t\tcontinue\n"}}},
 	{"followers dead-lettered innocent (java-dynamic#369)", []edit{{async, "case r.opts.OnGroupFailure != RetryInPlace, r.closing, r.drain:", "case r.opts.OnGroupFailure >= 0:"}}},
-	{"group id on a standard queue serialises", []edit{{consumer, `return m.origin.queue == fifoQueue || m.origin.queue == unknownQueue && m.SequenceNumber != ""`, `return m.GroupID != ""`}}},
+	{"group id on a standard queue serialises", []edit{{consumer, `return m.from.queue == fifoQueue || m.from.queue == unknownQueue && m.SequenceNumber != ""`, `return m.GroupID != ""`}}},
 	{"visibility 0 on failure (go-cloud#3193)", []edit{{async, "\t\tr.settler.GiveBack(linger, o.delay, &h.lease)\n", "\t\tr.settler.GiveBack(linger, 0, &h.lease)\n"}}},
 	{"dedup swallows a redelivery (tomodachi#2074)", []edit{{consumer, "\tdelete(r.hand, h.key())\n", ""}}},
 	{"one failed delete entry kills the consumer (go-cloud)", []edit{{consumer, "if res.End == settle.Refused {", "if res.End == settle.Refused || res.End == settle.Lost {"}}},
