@@ -22,6 +22,7 @@ import (
 
 	"github.com/sluice-go/sluice/internal/aside"
 	"github.com/sluice-go/sluice/internal/crew"
+	"github.com/sluice-go/sluice/internal/elapsed"
 	"github.com/sluice-go/sluice/internal/lease"
 	"github.com/sluice-go/sluice/internal/order"
 	"github.com/sluice-go/sluice/internal/pace"
@@ -513,6 +514,7 @@ type run struct {
 
 	loop    *turns.Loop[event]
 	queue   *queue.Queue
+	clock   *elapsed.Clock
 	keeper  *lease.Keeper[*held]
 	settler *settle.Settler[*held]
 	aside   *aside.Queue
@@ -598,7 +600,9 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		return r.queue.Receive(receives, try.N, r.pollTime(), try.ID)
 	}
 	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
-	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
+	r.clock = elapsed.New(o.ahead)
+	r.attempts.Clock = r.clock
+	r.keeper = lease.NewKeeper(lease.Config[*held]{Clock: r.clock, Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: max(4, o.Receivers), Rand: o.rand,
 		Go:   func(call func()) { r.callers.Go(crew.Once(call)) },
@@ -668,7 +672,7 @@ func (r *run) finished(now time.Time) bool {
 	if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.n == 0 {
 		return true
 	}
-	return !r.stopped.IsZero() && !now.Before(r.end())
+	return !r.stopped.IsZero() && r.clock.Between(r.stopped, now) >= r.end().Sub(r.stopped)
 }
 
 // end is when the loop ends at the latest. Run itself does a second later, after
@@ -709,9 +713,9 @@ func (r *run) keepTime(now time.Time) {
 	case !r.stopped.IsZero() && r.over:
 		r.loop.WakeAt(r.end())
 	case !r.stopped.IsZero():
-		cut := r.stopped.Add(r.opts.ShutdownTimeout)
-		if now.Before(cut) {
-			r.loop.WakeAt(cut)
+		const watch = time.Second // a timer does not go on while the machine sleeps
+		if passed := r.clock.Between(r.stopped, now); passed < r.opts.ShutdownTimeout {
+			r.loop.WakeAt(now.Add(min(watch, r.opts.ShutdownTimeout-passed)))
 			return
 		}
 		r.interruptAll()
@@ -1145,7 +1149,7 @@ func (r *run) margin() time.Duration {
 // a FIFO queue those behind them in their group wait with them.
 func (r *run) safe(batch []*held, now time.Time) []*held {
 	risky := func(h *held) bool {
-		return now.Sub(h.sent) >= r.opts.VisibilityTimeout/2 && // before, not even the first renewal is due
+		return r.clock.Between(h.sent, now) >= r.opts.VisibilityTimeout/2 && // before, not even the first renewal is due
 			r.keeper.Left(&h.lease, now) < r.margin()
 	}
 	if !slices.ContainsFunc(batch, risky) {
@@ -1175,7 +1179,7 @@ func (r *run) settled(results []settle.Result[*held]) {
 			r.ended(h, res)
 			continue
 		}
-		if res.Change && !res.Sent.IsZero() && h.newer.arrived.Sub(res.Sent) >= res.Delay {
+		if res.Change && !res.Sent.IsZero() && r.clock.Between(res.Sent, h.newer.arrived) >= res.Delay {
 			r.readmit(h, res.End)
 			continue
 		}

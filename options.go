@@ -165,7 +165,8 @@ type Options struct {
 	// Hooks are told of what happens. See [Hooks].
 	Hooks Hooks
 
-	rand func() float64 // jitter, in [0, 1); replaced where runs must be replayed
+	rand  func() float64                // jitter, in [0, 1); replaced where runs must be replayed
+	ahead func(time.Time) time.Duration // added to what the wall clock shows; set by tests of a machine that slept
 }
 
 // withDefaults returns o with each zero field set to what it means.

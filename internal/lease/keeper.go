@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/elapsed"
 )
 
 const (
@@ -44,6 +46,9 @@ type Config[T any] struct {
 	// quarter of Timeout: a call that hangs must leave time for another.
 	CallTimeout time.Duration
 
+	// Clock measures the leases; nil: one of the keeper's own.
+	Clock *elapsed.Clock
+
 	// Rand returns the jitter of retries, in [0, 1); nil means math/rand/v2. It is called from Run's goroutine only.
 	Rand func() float64
 }
@@ -51,9 +56,8 @@ type Config[T any] struct {
 // A Keeper renews the leases it was given until they are removed. All methods may be called at any time from any
 // goroutine, before, during and after Run; leases are renewed and losses reported only while Run runs.
 type Keeper[T any] struct {
-	cfg   Config[T]
-	start time.Time // instants count from here
-	wake  chan struct{}
+	cfg  Config[T]
+	wake chan struct{}
 
 	mu      sync.Mutex // guards the fields below and those of the leases; never held while calling out
 	heap    heap[T]    // all kept leases
@@ -80,7 +84,10 @@ func NewKeeper[T any](cfg Config[T]) *Keeper[T] {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Float64
 	}
-	return &Keeper[T]{cfg: cfg, start: time.Now(), wake: make(chan struct{}, 1), alarm: asap}
+	if cfg.Clock == nil {
+		cfg.Clock = elapsed.New(nil)
+	}
+	return &Keeper[T]{cfg: cfg, wake: make(chan struct{}, 1), alarm: asap}
 }
 
 // Add begins to keep the leases of one receive: sent is when its request was sent, arrived when its answer came. A lease
@@ -297,4 +304,7 @@ func (k *Keeper[T]) departure() instant {
 	return p
 }
 
-func (k *Keeper[T]) instant(t time.Time) instant { return t.Sub(k.start) }
+func (k *Keeper[T]) instant(t time.Time) instant { return k.cfg.Clock.At(t) }
+
+// Between returns how much time passed from one moment to a later one, by the clock that the leases go by.
+func (k *Keeper[T]) Between(from, to time.Time) time.Duration { return k.cfg.Clock.Between(from, to) }

@@ -12,6 +12,10 @@ import (
 // has settled what matters, but a call that is cut looks like trouble where there is none.
 const grace = 150 * time.Millisecond
 
+// watch is how often Run looks at the clock at least while leases are kept: a timer does not go on while the machine sleeps,
+// and leases do.
+const watch = time.Second
+
 // Run renews leases and reports lost ones until ctx is done; then it returns as soon as all renewal calls are back, of
 // which those that take long are cut. Leases still kept then are neither renewed nor reported any more. Run is to be
 // called once.
@@ -100,6 +104,9 @@ func (k *Keeper[T]) round() round[T] {
 	r.sleep = never
 	if k.alarm != never {
 		r.sleep = k.alarm - now
+	}
+	if len(k.heap) > 0 {
+		r.sleep = min(r.sleep, watch)
 	}
 	return r
 }

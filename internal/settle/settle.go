@@ -263,7 +263,7 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 // the receipt of a message that is back, so that nobody is harmed there, and whole
 // groups would wait for one that stays hidden.
 func (s *Settler[T]) mayBeBack(c *change[T], now time.Time) bool {
-	return !s.FIFO && !c.unsure.IsZero() && now.Sub(c.unsure) >= c.delay/2
+	return !s.FIFO && !c.unsure.IsZero() && s.Keeper.Between(c.unsure, now) >= c.delay/2
 }
 
 // judge sets the end of r by its error and tells whether it has one: an error
