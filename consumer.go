@@ -450,6 +450,8 @@ type held struct {
 	done    atomic.Bool  // its handler has returned, and it is being settled
 	behind  func(burial) // settles those behind it in its group, when it is known whether the dead-letter queue has it; owned by the loop
 	stays   bool         // in the queue, although it was settled; owned by the loop
+	more    bool         // of its group may be in the queue: it came at the end of a full answer; owned by the loop
+	surplus bool         // it was not asked for, or came too late, and never stood in a line; owned by the loop
 	given   bool         // back by a stop, without a handler's result; owned by the loop once settling
 	gone    bool         // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
 }
@@ -481,6 +483,9 @@ func (h *held) Group() string { return h.origin.group }
 
 // Sequence returns the sequence number.
 func (h *held) Sequence() string { return h.origin.sequence }
+
+// Failed returns when h failed first, in place.
+func (h *held) Failed() time.Time { return h.failed }
 
 // Again reports whether h was received before, or may have been.
 func (h *held) Again() bool { return h.origin.again }
@@ -638,6 +643,7 @@ func (r *run) whole(ctx context.Context) error {
 // turn does what is to be done now, and tells whether the loop is at its end.
 func (r *run) turn(now time.Time) (last bool) {
 	r.keepTime(now)
+	r.makeRoom(now)
 	r.dispatch(now)
 	r.receive(now)
 	r.publish(now)
@@ -653,18 +659,32 @@ func (r *run) heed(events []event) {
 	if len(r.deletes) == 0 {
 		return
 	}
-	linger := time.Duration(0)
-	if r.opts.DeleteLinger > 0 && !r.closing && !slices.ContainsFunc(r.deletes, r.awaited) {
-		linger = r.opts.DeleteLinger
+	linger := r.linger(int64(r.running.n + r.collector.ready()))
+	if slices.ContainsFunc(r.deletes, r.awaited) {
+		linger = 0
 	}
 	r.settler.Delete(linger, r.deletes...)
 	clear(r.deletes)
 	r.deletes = r.deletes[:0]
 }
 
-// awaited tells whether others of its message group wait for the delete of a message.
+// awaited tells whether others of its message group wait for the delete of a message:
+// here or, which only a user who asks for a linger accepts, in the queue.
 func (r *run) awaited(l *lease.Lease[*held]) bool {
-	return r.lines != nil && r.lines.Waits(l.Of.Group())
+	return r.lines != nil && (r.lines.Waits(l.Of.Group()) || l.Of.more && r.opts.DeleteLinger == 0)
+}
+
+// makeRoom gives groups back that wait for a try in place, those that failed longest ago
+// first, as far as they hold more than half of the room. The others would find none.
+func (r *run) makeRoom(now time.Time) {
+	for r.lines != nil {
+		n, bytes := r.lines.Parked()
+		if n <= maxInFlight/2 && bytes <= r.opts.BytesInFlight/2 {
+			return
+		}
+		group, until := r.lines.LongestParked()
+		r.yield(group, nil, max(0, until.Sub(now)))
+	}
 }
 
 // finished tells whether the loop is at its end: all is settled, or time is up.
@@ -1010,6 +1030,7 @@ func (r *run) recovered() {
 
 // take puts the messages of an answer under leases and into the collector.
 func (r *run) take(a *answer) {
+	surplus := a.cut()
 	if r.received == 0 {
 		r.largest = smallest // until now nothing was known
 	}
@@ -1034,7 +1055,69 @@ func (r *run) take(a *answer) {
 	for _, newer := range twice {
 		r.adopt(r.hand[newer.key()], newer, a)
 	}
+	if len(a.messages) >= a.asked {
+		markLastGroup(fresh)
+	}
 	r.admit(fresh...)
+	if len(surplus) > 0 {
+		r.release(surplus, a)
+	}
+}
+
+// markLastGroup notes that the queue may have more of the group of the last message. It
+// gives as many as it can of a group before it goes on to the next one.
+func markLastGroup(hs []*held) {
+	for _, h := range slices.Backward(hs) {
+		if h.Group() != hs[len(hs)-1].Group() {
+			return
+		}
+		h.more = true
+	}
+}
+
+// cut leaves in the answer what was asked for, and returns the rest.
+func (a *answer) cut() (surplus []types.Message) {
+	if len(a.messages) <= a.asked {
+		return nil
+	}
+	surplus = a.messages[a.asked:]
+	a.messages = a.messages[:a.asked:a.asked]
+	return surplus
+}
+
+// release makes messages visible again that were not asked for: there may be no room for
+// them. Of very many only some are, so that they need no room either; the others are
+// when their visibility timeout is over.
+func (r *run) release(surplus []types.Message, a *answer) {
+	const most = 1000
+	r.log(slog.LevelWarn, "an answer has more messages than were asked for", "queue", r.c.url, "asked", a.asked, "surplus", len(surplus))
+	r.c.tally.Received.Add(int64(len(surplus)))
+	if len(surplus) > most {
+		r.c.tally.Unsettled.Add(int64(len(surplus) - most))
+		surplus = surplus[:most]
+	}
+	var back []*held
+	for i := range surplus {
+		h := new(held)
+		h.fill(&surplus[i], a.arrived, r.queueType, r.hidesTrace)
+		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
+		if known := r.hand[h.key()]; known != nil {
+			r.adopt(known, h, a)
+			continue
+		}
+		r.keeper.Add(a.sent, a.arrived, r.hold(h))
+		back = append(back, h)
+	}
+	r.decline(backwards(back))
+}
+
+// decline gives messages back that have just come.
+func (r *run) decline(hs []*held) {
+	for _, h := range hs {
+		h.surplus = true
+	}
+	r.onWay.Add(int64(len(hs)))
+	r.giveBack(hs)
 }
 
 // places are where the messages of an answer go. Small ones share an allocation. A
@@ -1066,11 +1149,11 @@ func (r *run) hold(h *held) lease.Receipt[*held] {
 
 // admit lets messages wait for a handler.
 func (r *run) admit(hs ...*held) {
-	r.onWay.Add(int64(len(hs)))
 	if r.over {
-		r.giveBack(hs) // nobody will handle them in time
+		r.decline(hs) // nobody will handle them in time
 		return
 	}
+	r.onWay.Add(int64(len(hs)))
 	r.collector.add(hs...)
 	for _, h := range hs {
 		if r.forsaken(h.Group()) {
@@ -1210,7 +1293,7 @@ func (r *run) ended(h *held, res settle.Result[*held]) {
 		r.fail("settling messages of", res.Err)
 	}
 	r.count(res.End)
-	if r.lines != nil && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
+	if r.lines != nil && !h.surplus && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
 		// what waits behind it must not be handled before it
 		h.stays = true
 		r.giveBack(backwards(r.lines.LeaveBehind(h)))
@@ -1227,7 +1310,7 @@ func (r *run) conclude(h *held, end settle.End) {
 	r.bytes -= h.bytes
 	r.c.tally.Duplicates.Add(int64(h.twice))
 	h.settleBehind(unknown) // unless it has been told
-	if r.lines != nil && h.stage != waiting {
+	if r.lines != nil && h.stage != waiting && !h.surplus {
 		r.lines.Settled(h.Group())
 	}
 	if r.stopped.IsZero() {

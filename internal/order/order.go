@@ -22,6 +22,7 @@ type Message interface {
 	Sequence() string   // sequence number: within a group, the smaller comes first; "": unknown
 	Again() bool        // it was received before, or may have been
 	Arrived() time.Time // when it was received
+	Failed() time.Time  // when it failed first; zero: it has not; it does not change while the message waits
 	Size() int          // bytes
 }
 
@@ -32,6 +33,9 @@ type Lines[M Message] struct {
 	lines  map[string]*line[M]
 	open   byArrival[M] // lines whose front may be taken
 	resume byTime[M]    // lines whose front waits for its next try
+	parked byFailure[M] // those of resume whose front has failed
+	kept   int          // messages in parked lines
+	weight int          // bytes of those
 	ready  int          // messages in open lines
 	bytes  int          // of those
 
@@ -45,6 +49,7 @@ type line[M Message] struct {
 	out     int       // taken and not settled
 	at      time.Time // when the front may be tried again; zero: now
 	index   int       // in open or resume
+	slot    int       // one more than its index in parked; 0: it is not there
 	where   place
 }
 
@@ -271,6 +276,16 @@ func (ls *Lines[M]) Remove(group string, gone func(M) bool) {
 	ls.register(l)
 }
 
+// Parked returns how many messages, and bytes, are in lines whose front has failed and
+// waits for its next try.
+func (ls *Lines[M]) Parked() (n, bytes int) { return ls.kept, ls.weight }
+
+// LongestParked returns the group of those lines whose front failed first, and when that
+// is to be tried again. There must be one.
+func (ls *Lines[M]) LongestParked() (group string, until time.Time) {
+	return ls.parked[0].group, ls.parked[0].at
+}
+
 // Groups returns the groups that have waiting messages.
 func (ls *Lines[M]) Groups() (groups []string) {
 	for group, l := range ls.lines {
@@ -312,6 +327,12 @@ func (ls *Lines[M]) register(l *line[M]) {
 	case !l.at.IsZero():
 		l.where = delayed
 		heap.Push(&ls.resume, l)
+		if l.waiting[0].Failed().IsZero() {
+			return
+		}
+		ls.kept += len(l.waiting)
+		ls.weight += l.bytes
+		heap.Push(&ls.parked, l)
 	default:
 		l.where = opened
 		ls.ready += len(l.waiting)
@@ -329,6 +350,12 @@ func (ls *Lines[M]) unregister(l *line[M]) {
 		heap.Remove(&ls.open, l.index)
 	case delayed:
 		heap.Remove(&ls.resume, l.index)
+		if l.slot == 0 {
+			break
+		}
+		ls.kept -= len(l.waiting)
+		ls.weight -= l.bytes
+		heap.Remove(&ls.parked, l.slot-1)
 	}
 	l.where = closed
 }
@@ -358,6 +385,32 @@ func (h byTime[M]) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
 func (h byTime[M]) Swap(i, j int)      { swap(h, i, j) }
 func (h *byTime[M]) Push(x any)        { push((*[]*line[M])(h), x) }
 func (h *byTime[M]) Pop() any          { return pop((*[]*line[M])(h)) }
+
+// byFailure is a heap of lines, the one whose front failed first on top.
+type byFailure[M Message] []*line[M]
+
+func (h byFailure[M]) Len() int { return len(h) }
+
+func (h byFailure[M]) Less(i, j int) bool {
+	return h[i].waiting[0].Failed().Before(h[j].waiting[0].Failed())
+}
+
+func (h byFailure[M]) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].slot, h[j].slot = i+1, j+1
+}
+
+func (h *byFailure[M]) Push(x any) {
+	l := x.(*line[M]) //nolint:errcheck,forcetypeassert // nothing else is ever pushed
+	*h = append(*h, l)
+	l.slot = len(*h)
+}
+
+func (h *byFailure[M]) Pop() any {
+	l := (*h)[len(*h)-1]
+	l.slot = 0
+	return pop((*[]*line[M])(h))
+}
 
 func swap[M Message](h []*line[M], i, j int) {
 	h[i], h[j] = h[j], h[i]

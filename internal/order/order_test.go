@@ -19,6 +19,7 @@ type msg struct {
 	arrived  time.Time
 	size     int
 	first    bool // received for the first time
+	failed   time.Time
 }
 
 func newMsg(group string, number int, arrived time.Time, size int) *msg {
@@ -31,6 +32,7 @@ func (m *msg) Group() string      { return m.group }
 func (m *msg) Sequence() string   { return m.sequence }
 func (m *msg) Again() bool        { return !m.first }
 func (m *msg) Arrived() time.Time { return m.arrived }
+func (m *msg) Failed() time.Time  { return m.failed }
 func (m *msg) Size() int          { return m.size }
 func (m *msg) String() string     { return fmt.Sprint(m.group, m.number) }
 
@@ -134,6 +136,41 @@ func TestALateArrivalDoesNotShortenTheWaitOfItsGroup(t *testing.T) {
 	require.Empty(t, ls.Take(plenty, plenty))
 	ls.Resume(noon.Add(time.Minute))
 	require.Equal(t, []string{"a1", "a2", "a3"}, names(ls.Take(plenty, plenty)))
+}
+
+func TestParkedAreTheGroupsWhoseFrontHasFailed(t *testing.T) {
+	ls := order.New[*msg]()
+	parked := func(n, bytes int) {
+		t.Helper()
+		gotN, gotBytes := ls.Parked()
+		require.Equal(t, n, gotN)
+		require.Equal(t, bytes, gotBytes)
+	}
+	fail := func(name string, when time.Duration) {
+		ms := ls.Take(1, plenty)
+		require.Equal(t, []string{name}, names(ms))
+		ms[0].failed = noon.Add(when)
+		ls.Return(ms[0].group, ms, noon.Add(time.Hour-when))
+	}
+	ls.Add(at(0, "a1", "a2", "b3", "c4")...)
+	fail("a1", 2*time.Second)
+	fail("b3", time.Second)
+	ls.Return("c", ls.Take(1, plenty), noon.Add(time.Hour)) // it waits, but has not failed
+	parked(3, 30)
+	group, until := ls.LongestParked()
+	require.Equal(t, "b", group)
+	require.Equal(t, noon.Add(time.Hour-time.Second), until)
+
+	ls.Add(at(time.Second, "b5")...)
+	parked(4, 40)
+	require.Equal(t, []string{"b3", "b5"}, names(ls.Leave("b")))
+	parked(2, 20)
+	group, _ = ls.LongestParked()
+	require.Equal(t, "a", group)
+	ls.Remove("a", func(m *msg) bool { return m.number == 2 })
+	parked(1, 10)
+	ls.Resume(noon.Add(time.Hour))
+	parked(0, 0)
 }
 
 func TestBytesEndATakeButNeverLeaveItEmpty(t *testing.T) {
