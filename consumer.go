@@ -400,6 +400,11 @@ type Health struct {
 	State State
 	Since time.Time // when the state began; zero: there was no run yet
 	Err   error     // of the newest receive, if that failed; nil: it did not
+
+	// ProcessorWait is how long a goroutine that is ready waits for a processor, in a
+	// run that holds messages. Where it is more than 8 % of the visibility timeout
+	// renewals may come too late. See [Options.VisibilityTimeout].
+	ProcessorWait time.Duration
 }
 
 // Stats returns what the Consumer has done. It is cheap and never waits.
@@ -426,7 +431,11 @@ func (c *Consumer) Stats() Stats {
 func (c *Consumer) Health() Health {
 	state, since, err := c.tally.State()
 	orElse(&state, string(StateStopped))
-	return Health{State: State(state), Since: since, Err: err}
+	h := Health{State: State(state), Since: since, Err: err}
+	if r := c.current.Load(); r != nil {
+		h.ProcessorWait = r.keeper.Wait()
+	}
+	return h
 }
 
 // held is a message in hand, from its receive until it is settled.
@@ -525,6 +534,7 @@ type run struct {
 	aside   *aside.Queue
 	ending  atomic.Bool  // the stop has begun
 	onWay   atomic.Int64 // messages that are waiting or being handled: their deletes will come
+	warned  atomic.Int64 // when a log line said last that processors are short, in nanoseconds since 1970
 	latency atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
 	newCall  func() (context.Context, context.CancelCauseFunc) // for a handler call
@@ -607,7 +617,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
 	r.clock = elapsed.New(o.ahead)
 	r.attempts.Clock = r.clock
-	r.keeper = lease.NewKeeper(lease.Config[*held]{Clock: r.clock, Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
+	r.keeper = lease.NewKeeper(lease.Config[*held]{Clock: r.clock, Starved: r.starved, Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: max(4, o.Receivers), Rand: o.rand,
 		Go:   func(call func()) { r.callers.Go(crew.Once(call)) },
@@ -748,9 +758,24 @@ func (r *run) keepTime(now time.Time) {
 // What has not begun is given back.
 func (r *run) interruptAll() {
 	r.over = true
+	r.settler.Widen(r.releases())
 	r.interrupt()
 	r.giveBack(r.unbegun())
 	r.loop.WakeAt(r.end())
+}
+
+// releases is how many calls at once give all that is held back in the time that is left,
+// with half as many more to spare.
+func (r *run) releases() int {
+	const (
+		most  = 512 // as many connections does a client of [NewClient] keep
+		spare = 1.5
+		tens  = 10 // messages of a call
+	)
+	left := r.end().Sub(r.stopped) - r.opts.ShutdownTimeout
+	calls := float64(len(r.hand)) / tens
+	latency := max(unseen, time.Duration(r.latency.Load())) // many at once take longer
+	return int(min(most, spare*calls*float64(latency)/float64(left)))
 }
 
 // interrupt ends the contexts of all that is under way.
@@ -1418,6 +1443,16 @@ func (r *run) halt(h *held) {
 	behind := r.lines.LeaveBehind(h)
 	r.lines.Remove(h.Group(), func(other *held) bool { return other == h })
 	r.giveBack(backwards(behind))
+}
+
+// starved is told by the keeper that goroutines wait long for a processor.
+func (r *run) starved(wait time.Duration) {
+	now := time.Now().UnixNano()
+	if before := r.warned.Load(); now-before < int64(time.Minute) || !r.warned.CompareAndSwap(before, now) {
+		return
+	}
+	r.log(slog.LevelWarn, "renewals may come too late: goroutines wait for a processor",
+		"queue", r.c.url, "wait", wait, "visibility_timeout", r.opts.VisibilityTimeout)
 }
 
 // observe is told of each call to SQS, by the goroutine that made it.

@@ -90,6 +90,14 @@ type Options struct {
 	// as long as the message is held, so it need not cover the time of a handler;
 	// it is the time after which the messages of a process that died are received
 	// again. 0 means 30 s, whatever the queue's own is.
+	//
+	// Handlers that compute keep renewals waiting for a processor: some 10 ms for each
+	// that computes on the same one. The timeout needs 12.5 times that wait, so 200
+	// such handlers on one processor need 25 s. A log line and [Health.ProcessorWait] tell
+	// of a wait that is too long.
+	//
+	// Leases go on while the machine sleeps, as the wall clock does. A wall clock that
+	// is set forward by 5 s shortens leases by 5 s; one that is set back changes nothing.
 	VisibilityTimeout time.Duration
 
 	// PollTime is how long one receive waits at SQS for a first message: whole
@@ -135,8 +143,9 @@ type Options struct {
 	// on their way, and not at all otherwise. A negative one means never; a
 	// positive one, up to 10 s, means always: at 40 messages a second 200 ms save
 	// nine of ten delete calls. Handlers do not wait for it. On a FIFO queue a delete
-	// goes at once when others of its message group have been received; those that are
-	// still in the queue stay there until it is made.
+	// goes at once when others of its message group have been received, and with 0 also
+	// when the last answer may have left some in the queue: they stay there until it is
+	// made.
 	DeleteLinger time.Duration
 
 	// ShutdownTimeout is how long handlers may go on after Run's context is done.
@@ -308,7 +317,11 @@ const (
 	// times and for [Options.InPlaceTime]. Then the group is given back as with
 	// [GiveBack]. The receive counts do not rise meanwhile, so the dead-letter
 	// queue is reached only after tries times maxReceiveCount. A stop, and Drain,
-	// do not wait for the next try.
+	// do not wait for the next try. [Message.Attempt] counts the tries.
+	//
+	// Groups that wait hold at most half of [Options.BytesInFlight], and 60,000
+	// messages. Beyond that those that failed longest ago are given back, so that
+	// others find room.
 	RetryInPlace GroupFailure = iota
 	// GiveBack gives the failed message back, to be received again after its delay,
 	// and those held behind it, which SQS keeps behind it. Their receive counts

@@ -26,7 +26,7 @@ func TestGroupsThatFailLeaveRoomForOthers(t *testing.T) {
 		t.Run(fmt.Sprint(poisoned, " groups"), func(t *testing.T) {
 			tell(t, func(w *world) {
 				w.groups()
-				body := strings.Repeat("x", 200<<10)
+				body := strings.Repeat("x", 10<<10)
 				for g := range poisoned {
 					for i := range 10 {
 						w.sendGroup(fmt.Sprint("poison", g), fmt.Sprint(g, i, body))
@@ -35,7 +35,7 @@ func TestGroupsThatFailLeaveRoomForOthers(t *testing.T) {
 				var mu sync.Mutex
 				var first, last time.Duration
 				tried := map[string]bool{}
-				c := w.consumer(sluice.Options{})
+				c := w.consumer(sluice.Options{BytesInFlight: 3 << 20}) // of 30 groups
 				stop := w.run(c, func(_ context.Context, batch []*sluice.Message) error {
 					mu.Lock()
 					defer mu.Unlock()
@@ -60,7 +60,7 @@ func TestGroupsThatFailLeaveRoomForOthers(t *testing.T) {
 				require.Less(w, last, 15*time.Second)
 				require.Len(w, tried, poisoned)
 				mu.Unlock()
-				require.Less(w, c.Stats().BytesInFlight, 64<<20+10<<20)
+				require.Less(w, c.Stats().BytesInFlight, 3<<20+1<<20)
 				require.NoError(w, stop())
 			})
 		})

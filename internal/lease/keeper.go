@@ -39,6 +39,10 @@ type Config[T any] struct {
 	// for long. A lease may be adopted, removed or retired just before its report comes; [Keeper.Left] tells.
 	Lost func(leases []*Lease[T], err error)
 
+	// Starved is told each second that goroutines wait so long for a processor that renewals may come too late. It is called
+	// from a goroutine of its own and must not block for long. nil: nobody is.
+	Starved func(wait time.Duration)
+
 	// Calls is how many renewal calls may be in flight at once; 0 means 16.
 	Calls int
 
@@ -59,11 +63,14 @@ type Keeper[T any] struct {
 	cfg  Config[T]
 	wake chan struct{}
 
-	mu      sync.Mutex // guards the fields below and those of the leases; never held while calling out
-	heap    heap[T]    // all kept leases
-	due     queue[T]   // those waiting for a call
-	running int        // calls in flight
-	alarm   instant    // when Run looks again by itself
+	mu      sync.Mutex    // guards the fields below and those of the leases; never held while calling out
+	heap    heap[T]       // all kept leases
+	due     queue[T]      // those waiting for a call
+	running int           // calls in flight
+	alarm   instant       // when Run looks again by itself
+	probing bool          // a probe is under way
+	probed  time.Time     // when the latest one began
+	wait    time.Duration // how long a goroutine that is ready waits for a processor; see probe
 }
 
 // NewKeeper returns a keeper without leases. It panics if cfg is incomplete or its Timeout is not whole seconds.
@@ -277,7 +284,7 @@ func (k *Keeper[T]) drop(l *Lease[T]) {
 
 // nudge wakes Run if there is something to do before it would look by itself.
 func (k *Keeper[T]) nudge() {
-	next := min(k.heap.first(), k.departure())
+	next := min(k.first(), k.departure())
 	if next >= k.alarm {
 		return
 	}
@@ -298,7 +305,7 @@ func (k *Keeper[T]) departure() instant {
 		return asap
 	}
 	p := k.due.patience()
-	if k.heap.first() > p {
+	if k.first() > p {
 		return asap
 	}
 	return p

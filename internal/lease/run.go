@@ -32,6 +32,9 @@ func (k *Keeper[T]) Run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		r := k.round()
+		if r.probe {
+			calls.Go(k.probe)
+		}
 		for _, c := range r.calls {
 			c.jitter = k.cfg.Rand()
 			calls.Go(func() { k.call(calling, c) })
@@ -58,6 +61,7 @@ type round[T any] struct {
 	calls []*call[T]
 	lost  []loss[T]
 	sleep time.Duration
+	probe bool
 }
 
 // A loss is why a lease ended, noted under the lock: the lease itself may be adopted before the report.
@@ -88,10 +92,13 @@ func (k *Keeper[T]) round() round[T] {
 	defer k.mu.Unlock()
 	var r round[T]
 	now := k.now()
-	for n := 0; n < chunk && k.heap.first() <= now; n++ {
-		if l := k.heap[0].lease; l.deadline <= now {
+	r.probe = k.wantsProbe()
+	for n := 0; n < chunk && k.first() <= now; n++ {
+		l := k.heap[0].lease
+		switch {
+		case l.deadline <= now:
 			r.lost = append(r.lost, k.lose(l))
-		} else {
+		default:
 			k.enqueue(l, now)
 		}
 	}
@@ -100,7 +107,7 @@ func (k *Keeper[T]) round() round[T] {
 			r.calls = append(r.calls, c)
 		}
 	}
-	k.alarm = min(k.heap.first(), k.departure())
+	k.alarm = min(k.first(), k.departure())
 	r.sleep = never
 	if k.alarm != never {
 		r.sleep = k.alarm - now
@@ -131,7 +138,7 @@ func (k *Keeper[T]) enqueue(l *Lease[T], now instant) {
 		k.runOut(l)
 		return
 	}
-	l.patience = l.due
+	l.patience = min(l.due, now)
 	if l.tries == 0 {
 		l.patience += min(k.cfg.Timeout/10, (l.deadline-l.due)/5)
 	}
@@ -175,7 +182,7 @@ func (k *Keeper[T]) call(ctx context.Context, c *call[T]) {
 			then()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, k.cfg.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, k.callTimeout())
 	defer cancel()
 	errs = k.cfg.Renew(ctx, c.entries)
 }

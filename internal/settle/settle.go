@@ -158,6 +158,10 @@ func (s *Settler[T]) Flush() {
 	s.changes.Flush()
 }
 
+// Widen lets so many calls change visibility at once from now on: at a stop there is no
+// time to make them one after another.
+func (s *Settler[T]) Widen(calls int) { s.changes.Widen(calls) }
+
 // Close settles all that was given and returns what could not be settled before
 // ctx was done.
 func (s *Settler[T]) Close(ctx context.Context) (left []*lease.Lease[T]) {
