@@ -459,7 +459,7 @@ type held struct {
 	done    atomic.Bool  // its handler has returned, and it is being settled
 	behind  func(burial) // settles those behind it in its group, when it is known whether the dead-letter queue has it; owned by the loop
 	stays   bool         // in the queue, although it was settled; owned by the loop
-	more    bool         // of its group may be in the queue: it came at the end of a full answer; owned by the loop
+	more    bool         // of its group may be in the queue; owned by the loop
 	surplus bool         // it was not asked for, or came too late, and never stood in a line; owned by the loop
 	given   bool         // back by a stop, without a handler's result; owned by the loop once settling
 	gone    bool         // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
@@ -1080,8 +1080,8 @@ func (r *run) take(a *answer) {
 	for _, newer := range twice {
 		r.adopt(r.hand[newer.key()], newer, a)
 	}
-	if len(a.messages) >= a.asked {
-		markLastGroup(fresh)
+	if r.lines != nil {
+		a.mark(fresh)
 	}
 	r.admit(fresh...)
 	if len(surplus) > 0 {
@@ -1089,14 +1089,16 @@ func (r *run) take(a *answer) {
 	}
 }
 
-// markLastGroup notes that the queue may have more of the group of the last message. It
-// gives as many as it can of a group before it goes on to the next one.
-func markLastGroup(hs []*held) {
+// mark notes of which messages the queue may have more in their groups. It gives as many
+// as it can of a group before it goes on to the next one, so of the last group of a full
+// answer there may be more. A message that has waited in the queue may have waited for
+// others of its group, and others behind it.
+func (a *answer) mark(hs []*held) {
+	const atOnce = 250 * time.Millisecond // on its way, and between two clocks
+	full := len(a.messages) >= a.asked
 	for _, h := range slices.Backward(hs) {
-		if h.Group() != hs[len(hs)-1].Group() {
-			return
-		}
-		h.more = true
+		full = full && h.Group() == hs[len(hs)-1].Group()
+		h.more = full || a.arrived.Sub(h.SentAt) > atOnce
 	}
 }
 

@@ -75,7 +75,8 @@ type Options struct {
 	// no receive goes out that would exceed it if its messages were as large as
 	// the largest of the latest ones. Where bodies suddenly are larger, the
 	// receives that are out by then may bring more, 10 MiB each at most, and
-	// nothing is received until there is room again. 0 means 64 MiB.
+	// nothing is received until there is room again. What an answer has beyond the
+	// messages that were asked for is made visible again. 0 means 64 MiB.
 	BytesInFlight int
 
 	// Receivers is how many receives may be out at once, 1 to 1,000. One is while
@@ -144,14 +145,15 @@ type Options struct {
 	// positive one, up to 10 s, means always: at 40 messages a second 200 ms save
 	// nine of ten delete calls. Handlers do not wait for it. On a FIFO queue a delete
 	// goes at once when others of its message group have been received, and with 0 also
-	// when the last answer may have left some in the queue: they stay there until it is
-	// made.
+	// when some may wait in the queue, as its answer and its age show: they stay there
+	// until it is made.
 	DeleteLinger time.Duration
 
 	// ShutdownTimeout is how long handlers may go on after Run's context is done.
 	// Then their contexts end with [ErrShutdown] as the cause, and what has not
-	// begun is made visible again. Run returns within 3 s more, whatever handlers
-	// do. 0 means 25 s, which fits into the 30 s that Kubernetes gives.
+	// begun is made visible again, in as many calls at once as that needs, up to 512.
+	// Run returns within 3 s more, whatever handlers do. It goes on while the machine
+	// sleeps. 0 means 25 s, which fits into the 30 s that Kubernetes gives.
 	ShutdownTimeout time.Duration
 
 	// MaxMessages ends a run after that many messages were received; those are
