@@ -128,8 +128,8 @@ func (g *generous) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInp
 		in := *in
 		in.WaitTimeSeconds, in.ReceiveRequestAttemptId = 0, nil
 		more, err := g.Client.ReceiveMessage(ctx, &in, opts...)
-		if err != nil || len(more.Messages) == 0 {
-			break
+		if err != nil {
+			return nil, err
 		}
 		out.Messages = append(out.Messages, more.Messages...)
 	}

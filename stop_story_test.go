@@ -423,11 +423,11 @@ func TestTheDefaultsFitTheThirtySecondsThatKubernetesGives(t *testing.T) {
 
 // What is held when the time is over is given back in many calls at once; what is not is
 // counted.
-func TestAStopReleasesAHundredThousandMessagesAsItsTimeAllows(t *testing.T) {
-	for latency, all := range map[time.Duration]bool{20 * time.Millisecond: true, 500 * time.Millisecond: false} {
+func TestAStopReleasesWhatItHoldsInManyCallsAtOnceAndCountsTheRest(t *testing.T) {
+	for latency, all := range map[time.Duration]bool{50 * time.Millisecond: true, 500 * time.Millisecond: false} {
 		t.Run(fmt.Sprint(latency, " a call"), func(t *testing.T) {
 			tell(t, func(w *world) {
-				const n = 100_000
+				const n = 40_000
 				w.send(0, n)
 				w.slow(latency)
 				c := w.consumer(sluice.Options{

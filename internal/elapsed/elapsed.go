@@ -7,6 +7,7 @@
 package elapsed
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,7 +72,8 @@ func (c *Clock) at(mono, skew time.Duration) time.Duration {
 	if !apart { // somebody else has seen it meanwhile
 		return at
 	}
-	added := append(steps[max(0, len(steps)+1-maxSteps):len(steps):len(steps)], step{mono: mono, skew: skew, slept: at - mono})
+	kept := steps[max(0, len(steps)+1-maxSteps):]
+	added := slices.Concat(kept, []step{{mono: mono, skew: skew, slept: at - mono}})
 	c.steps.Store(&added)
 	return at
 }

@@ -94,11 +94,9 @@ func (k *Keeper[T]) round() round[T] {
 	now := k.now()
 	r.probe = k.wantsProbe()
 	for n := 0; n < chunk && k.first() <= now; n++ {
-		l := k.heap[0].lease
-		switch {
-		case l.deadline <= now:
+		if l := k.heap[0].lease; l.deadline <= now {
 			r.lost = append(r.lost, k.lose(l))
-		default:
+		} else {
 			k.enqueue(l, now)
 		}
 	}
