@@ -35,14 +35,15 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 	}
 	return func(ctx context.Context, batch []*Message) error {
 		if len(batch) == 1 {
-			return fn(ctx, batch[0]) // the commonest batch needs no list of errors
+			return guard(func() error { return fn(ctx, batch[0]) }) // the commonest batch needs no list of errors
 		}
 		var errs []error
 		var halted groups
 		for _, m := range batch {
+			group, ordered := m.group(), m.fifo() // fn may change m
 			err := errUnhandled
 			switch {
-			case halted.has(m):
+			case ordered && halted[group]:
 			case ctx.Err() != nil:
 				err = context.Cause(ctx)
 			default:
@@ -50,7 +51,9 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 			}
 			if err != nil {
 				errs = append(errs, Failed(m, err))
-				halted.add(m)
+				if ordered {
+					halted.add(group)
+				}
 			}
 		}
 		return errors.Join(errs...)
@@ -64,16 +67,11 @@ var errUnhandled = errors.New("not handled: a message before it in its group fai
 // groups is a set of FIFO message groups. The zero value is empty.
 type groups map[string]bool
 
-func (g groups) has(m *Message) bool { return m.fifo() && g[m.GroupID] }
-
-func (g *groups) add(m *Message) {
-	if !m.fifo() {
-		return
-	}
+func (g *groups) add(group string) {
 	if *g == nil {
 		*g = groups{}
 	}
-	(*g)[m.GroupID] = true
+	(*g)[group] = true
 }
 
 // JSON makes a [Handler] of a function that takes the body of one message, decoded
@@ -232,7 +230,7 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 	c := &call{batch: batch, why: why, began: now, cancel: cancel}
 	c.makeRoom()
 	for i, h := range batch {
-		c.messages[i] = &h.Message
+		c.messages[i] = h.shown()
 		h.stage, h.call = handling, c
 	}
 	r.running.add(c)
@@ -241,6 +239,19 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 	}
 	r.c.batches.Add(string(why))
 	r.loop.Begin(r.handlers, func() crew.Work { return r.handle(ctx, c) })
+}
+
+// shown returns the message for a handler. Each try in place has its own, since somebody
+// may still look at that of an earlier one, such as a hook.
+func (h *held) shown() *Message {
+	if h.tries == 0 {
+		return &h.Message
+	}
+	m, was := h.Message, &h.origin
+	m.from = mark{queue: fifoQueue, group: was.group}
+	m.ID, m.Body, m.GroupID, m.SequenceNumber, m.Attributes = was.id, was.body, was.group, was.sequence, was.attributes
+	m.ReceiveCount, m.Attempt = was.receives, was.receives+h.tries
+	return &m
 }
 
 // makeRoom makes the slices of a call. The commonest one is for a single message
@@ -402,7 +413,7 @@ func (r *run) askDelays(c *call) {
 			continue
 		}
 		o.delay = r.opts.VisibilityTimeout // stands if the user's function fails
-		_ = foreign(func() { o.delay = max(0, r.opts.RetryDelay(&c.batch[i].Message, o.err)) })
+		_ = foreign(func() { o.delay = max(0, r.opts.RetryDelay(c.messages[i], o.err)) })
 	}
 }
 
@@ -460,7 +471,7 @@ func (r *run) bereave(h *held) {
 		h.call.bereft = true
 		r.bereft++
 	}
-	r.yield(h.GroupID, nil, 0)
+	r.yield(h.Group(), nil, 0)
 }
 
 // forsaken tells whether a message of the group is still being handled although its
@@ -470,7 +481,7 @@ func (r *run) forsaken(group string) bool {
 		return false
 	}
 	for c := r.running.first; c != nil; c = c.after {
-		if c.bereft && slices.ContainsFunc(c.batch, func(h *held) bool { return h.GroupID == group && h.lost.Load() }) {
+		if c.bereft && slices.ContainsFunc(c.batch, func(h *held) bool { return h.Group() == group && h.lost.Load() }) {
 			return true
 		}
 	}
@@ -516,7 +527,7 @@ func (r *run) judgeGroup(c *call, group []*held, begin int) {
 		switch {
 		case h.lost.Load():
 			r.conclude(h, settle.Lost)
-			r.yield(h.GroupID, group[i+1:], 0)
+			r.yield(h.Group(), group[i+1:], 0)
 			return
 		case o.failed(r.opts.DeadLetterQueueURL != ""):
 			r.stopGroup(c, group[i:], o)
@@ -530,7 +541,7 @@ func (r *run) judgeGroup(c *call, group []*held, begin int) {
 				case refused:
 					r.stopGroup(c, group[i:], o)
 				case unknown:
-					r.yield(h.GroupID, group[i+1:], 0)
+					r.yield(h.Group(), group[i+1:], 0)
 				}
 			}
 			r.settler.Bury(&h.lease, o.err, o.delay)
@@ -548,16 +559,16 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	head, now := hs[0], time.Now()
 	if o.kind == retry && (r.over || errors.Is(c.cause, ErrShutdown)) {
 		head.given = true // it failed because it was interrupted
-		r.yield(head.GroupID, hs, 0)
+		r.yield(head.Group(), hs, 0)
 		return
 	}
-	stays := c.stays(head.GroupID)
+	stays := c.stays(head.Group())
 	if o.unhandled() {
 		// After the limit the leases are renewed no more, and nothing can go on under them.
 		if c.limited || stays {
-			r.yield(head.GroupID, hs, 0)
+			r.yield(head.Group(), hs, 0)
 		} else { // what stands before it is being settled
-			r.retake(head.GroupID, hs, time.Time{})
+			r.retake(head.Group(), hs, time.Time{})
 		}
 		return
 	}
@@ -566,18 +577,18 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	switch {
 	case r.opts.OnGroupFailure == GoOn && !c.limited && !r.over:
 		r.settler.GiveBack(0, o.delay, &head.lease)
-		r.retake(head.GroupID, hs[1:], time.Time{})
+		r.retake(head.Group(), hs[1:], time.Time{})
 	case !stays && r.patient(c, head, now.Add(o.delay)):
-		r.retake(head.GroupID, hs, now.Add(o.delay))
+		r.retake(head.Group(), hs, now.Add(o.delay))
 	default:
-		r.yield(head.GroupID, hs, o.delay)
+		r.yield(head.Group(), hs, o.delay)
 	}
 }
 
 // stays tells whether a message of the group stays in the queue although the call has
 // settled it: what came behind it must not be handled before it.
 func (c *call) stays(group string) bool {
-	return slices.ContainsFunc(c.batch, func(h *held) bool { return h.stays && h.GroupID == group })
+	return slices.ContainsFunc(c.batch, func(h *held) bool { return h.stays && h.Group() == group })
 }
 
 // patient tells whether a message that failed is to be tried again at next without
@@ -615,10 +626,9 @@ func (r *run) retake(group string, hs []*held, at time.Time) {
 // come before it. The first one stays hidden for delay, and so do, behind it, the
 // others.
 func (r *run) yield(group string, taken []*held, delay time.Duration) {
-	behind := r.lines.Leave(group, "")
+	behind := r.lines.Leave(group)
 	r.onWay.Add(-int64(len(behind)))
-	hs := slices.Concat(taken, behind)
-	slices.SortStableFunc(hs, func(a, b *held) int { return strings.Compare(a.SequenceNumber, b.SequenceNumber) }) // one may have come once more
+	hs := r.lines.Merge(taken, behind)
 	for i, h := range slices.Backward(hs) {
 		h.stage = settling
 		h.given = h.given || i > 0 || h.tries == 0 // nothing has been done about it
@@ -642,44 +652,61 @@ const (
 
 // bury sends a message to the dead-letter queue.
 func (r *run) bury(ctx context.Context, h *held, reason error) error {
-	in := &sqs.SendMessageInput{
-		QueueUrl: &r.opts.DeadLetterQueueURL, MessageBody: &h.Body, MessageAttributes: r.epitaph(h, reason),
-	}
-	if h.GroupID != "" {
-		in.MessageGroupId = &h.GroupID
+	was := &h.origin
+	attributes, omitted := r.epitaph(h, reason)
+	in := &sqs.SendMessageInput{QueueUrl: &r.opts.DeadLetterQueueURL, MessageBody: &was.body, MessageAttributes: attributes}
+	if was.group != "" {
+		in.MessageGroupId = &was.group
 	}
 	if isFIFO(r.opts.DeadLetterQueueURL) {
-		in.MessageDeduplicationId = &h.ID // as SQS's own redrive does
+		in.MessageDeduplicationId = &was.id // as SQS's own redrive does
+	}
+	if was.trace != "" {
+		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: new("String"), StringValue: &was.trace},
+		}
 	}
 	sender, _ := r.c.client.(queue.Sender) // New has checked it
 	err := r.queue.Send(ctx, sender, in)
-	if err == nil {
-		r.c.tally.DeadLettered.Add(1)
+	if err != nil {
+		return err
 	}
-	return err
+	r.c.tally.DeadLettered.Add(1)
+	if len(omitted) > 0 {
+		r.log(slog.LevelWarn, "a dead letter has no room for all of its attributes",
+			"queue", r.opts.DeadLetterQueueURL, "message_id", was.id, "omitted", omitted, "reason", printable(reason))
+	}
+	return nil
 }
 
-// epitaph returns the attributes of a message in the dead-letter queue: its own,
-// and as many of ours as SQS allows.
-func (r *run) epitaph(h *held, reason error) map[string]types.MessageAttributeValue {
-	attributes := make(map[string]types.MessageAttributeValue, len(h.Attributes)+3)
-	maps.Copy(attributes, h.Attributes)
+// epitaph returns the attributes of a message in the dead-letter queue: its own, and as
+// many of ours as SQS allows, the reason first, cut to the bytes that are left. It
+// returns the names of those that have no room.
+func (r *run) epitaph(h *held, reason error) (attributes map[string]types.MessageAttributeValue, omitted []string) {
+	attributes = make(map[string]types.MessageAttributeValue, len(h.origin.attributes)+3)
+	maps.Copy(attributes, h.origin.attributes)
 	for _, name := range []string{attrReason, attrSource, attrCount} {
 		delete(attributes, name) // of an earlier time in a dead-letter queue
 	}
 	room := maxBody - h.bytes
 	add := func(name, kind, value string) {
-		size := len(name) + len(kind) + len(value)
-		if value == "" || len(attributes) == maxAttributes || size > room {
+		left := room - len(name) - len(kind)
+		if name == attrReason {
+			value = cut(value, left)
+		}
+		if len(attributes) == maxAttributes || len(value) > left || value == "" {
+			omitted = append(omitted, name)
 			return
 		}
-		room -= size
+		room = left - len(value)
 		attributes[name] = types.MessageAttributeValue{DataType: &kind, StringValue: &value}
 	}
-	add(attrReason, "String", printable(reason))
+	if text := printable(reason); text != "" { // else the error has none
+		add(attrReason, "String", text)
+	}
 	add(attrSource, "String", r.c.url)
-	add(attrCount, "Number", strconv.Itoa(h.ReceiveCount))
-	return attributes
+	add(attrCount, "Number", strconv.Itoa(h.origin.receives))
+	return attributes, omitted
 }
 
 // printable returns the text of err, cut and without the characters that SQS
@@ -693,10 +720,15 @@ func printable(err error) string {
 		}
 		return -1
 	}, strings.ToValidUTF8(text, ""))
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "")
+	return cut(text, maxReason)
+}
+
+// cut returns the beginning of text, at most so many bytes of it.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return text
+	return strings.ToValidUTF8(text[:max(0, most)], "")
 }
 
 // buried is told of a message that the dead-letter queue has taken.
@@ -709,7 +741,7 @@ func (r *run) buried(h *held) {
 
 // unburied is told of a message that the dead-letter queue will not take.
 func (r *run) unburied(h *held, delay time.Duration, err error) {
-	r.log(slog.LevelError, "sending to the dead-letter queue", "queue", r.opts.DeadLetterQueueURL, "message", h.ID, "err", err)
+	r.log(slog.LevelError, "sending to the dead-letter queue", "queue", r.opts.DeadLetterQueueURL, "message", h.origin.id, "err", err)
 	if r.lines == nil {
 		r.settler.GiveBack(0, delay, &h.lease)
 		return

@@ -30,14 +30,14 @@ func BatchJSON[T any](fn func(ctx context.Context, batch []Item[T]) error) Handl
 		var halted groups
 		items := make([]Item[T], 0, len(batch))
 		for _, m := range batch {
-			if halted.has(m) {
+			if m.fifo() && halted[m.group()] {
 				errs = append(errs, Failed(m, errUnhandled))
 				continue
 			}
 			v, err := decode[T](m)
 			if err != nil {
 				errs = append(errs, Failed(m, err))
-				halted.add(m)
+				halted.add(m.group())
 				continue
 			}
 			items = append(items, Item[T]{m, v})
@@ -45,7 +45,7 @@ func BatchJSON[T any](fn func(ctx context.Context, batch []Item[T]) error) Handl
 		if len(items) == 0 {
 			return errors.Join(errs...)
 		}
-		err := fn(ctx, items)
+		err := guard(func() error { return fn(ctx, items) })
 		if len(errs) == 0 {
 			return err
 		}
@@ -114,9 +114,15 @@ func RetryAfter(d time.Duration, err error) error {
 func Discard(err error) error { return decide(decision{kind: discard}, err) }
 
 // DeadLetter says that the messages that err concerns will never succeed: they are
-// sent to [Options.DeadLetterQueueURL], with err's text as the attribute
-// Sluice.Reason, and then deleted. It returns nil if err is nil. Without a
-// dead-letter queue the messages fail as with any other error.
+// sent to [Options.DeadLetterQueueURL] and then deleted. It returns nil if err is nil.
+// Without a dead-letter queue the messages fail as with any other error.
+//
+// A dead letter has the message's body, attributes, message group and trace header
+// (AWSTraceHeader). It has three attributes more: Sluice.Reason is err's text, up to
+// 1,024 bytes of it. Sluice.Source is the URL of the queue that it came from.
+// Sluice.ReceiveCount is how often it was received there. SQS allows ten attributes and
+// 1 MiB a message. Where they leave no room for all three, the reason comes first, cut
+// to what is left, and a log line says what was omitted.
 func DeadLetter(err error) error { return decide(decision{kind: deadLetter}, err) }
 
 func decide(d decision, err error) error {
@@ -462,7 +468,7 @@ func (c *lines) next(now time.Time, hurry Reason) ([]*held, Reason) {
 // postpone keeps what is behind a postponed message of a group behind it.
 func (c *lines) postpone(hs []*held, until time.Time) {
 	for group := range byGroup(hs) {
-		c.Return(group[0].GroupID, group, until)
+		c.Return(group[0].Group(), group, until)
 	}
 }
 
@@ -472,7 +478,7 @@ func byGroup(batch []*held) iter.Seq2[[]*held, int] {
 	return func(yield func([]*held, int) bool) {
 		for begin := 0; begin < len(batch); {
 			end := begin + 1
-			for end < len(batch) && batch[end].GroupID == batch[begin].GroupID {
+			for end < len(batch) && batch[end].Group() == batch[begin].Group() {
 				end++
 			}
 			if !yield(batch[begin:end], begin) {

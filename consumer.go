@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/sluice-go/sluice/internal/aside"
 	"github.com/sluice-go/sluice/internal/crew"
+	"github.com/sluice-go/sluice/internal/elapsed"
 	"github.com/sluice-go/sluice/internal/lease"
 	"github.com/sluice-go/sluice/internal/order"
 	"github.com/sluice-go/sluice/internal/pace"
@@ -98,19 +100,48 @@ type Message struct {
 
 	GroupID         string // message group; on standard queues the tenant of fair queues; "": none
 	DeduplicationID string // FIFO queues only
-	SequenceNumber  string // FIFO queues only: 20 digits, increasing within a message group
+	SequenceNumber  string // FIFO queues only: a number that increases within a message group
 
 	ReceiveCount int       // how often the message was received, by anybody; 1: for the first time
+	Attempt      int       // how often this is tried: ReceiveCount, and one more for each try in place that failed since; see [RetryInPlace]
 	SentAt       time.Time // when SQS took it, to the millisecond
 	ReceivedAt   time.Time // when this receive brought it
 
 	Attributes       map[string]types.MessageAttributeValue // what the sender gave it; nil: nothing
 	SystemAttributes map[string]string                      // as SQS gave them, by name
+
+	from mark
 }
 
-// fifo tells whether m came from a FIFO queue: group ids exist on standard queues
-// too, sequence numbers do not.
-func (m *Message) fifo() bool { return m.SequenceNumber != "" }
+// A mark says where a message was received. The zero value is that of a message that no
+// consumer has received.
+type mark struct {
+	queue queueType
+	group string
+}
+
+// A queueType is what kind of queue a message came from.
+type queueType int
+
+const (
+	unknownQueue queueType = iota // made by a test, or by code that copies messages
+	standardQueue
+	fifoQueue
+)
+
+// fifo reports whether m came from a FIFO queue. Where no consumer knows, its sequence
+// number says so; group ids exist on standard queues too.
+func (m *Message) fifo() bool {
+	return m.from.queue == fifoQueue || m.from.queue == unknownQueue && m.SequenceNumber != ""
+}
+
+// group returns m's message group, as it was received if a consumer has received it.
+func (m *Message) group() string {
+	if m.from.queue == unknownQueue {
+		return m.GroupID
+	}
+	return m.from.group
+}
 
 // Errors that callers and handlers branch on.
 var (
@@ -275,11 +306,22 @@ func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
 	if c.fifo() {
 		names = append(names, types.MessageSystemAttributeNameSequenceNumber, types.MessageSystemAttributeNameMessageDeduplicationId)
 	}
+	if c.hidesTrace() {
+		names = append(names, types.MessageSystemAttributeNameAWSTraceHeader)
+	}
 	return append(names, c.opts.SystemAttributes...)
 }
 
-// from fills m with what SQS gave.
-func (m *Message) from(raw *types.Message, now time.Time) {
+// hidesTrace reports whether trace headers are received only for dead letters.
+func (c *Consumer) hidesTrace() bool {
+	asked := func(name types.MessageSystemAttributeName) bool {
+		return name == types.MessageSystemAttributeNameAWSTraceHeader || name == types.MessageSystemAttributeNameAll
+	}
+	return c.opts.DeadLetterQueueURL != "" && !slices.ContainsFunc(c.opts.SystemAttributes, asked)
+}
+
+// fill fills m with what SQS gave.
+func (m *Message) fill(raw *types.Message, now time.Time) {
 	m.ID, m.Body, m.ReceiptHandle = text(raw.MessageId), text(raw.Body), text(raw.ReceiptHandle)
 	m.Attributes, m.SystemAttributes = raw.MessageAttributes, raw.Attributes
 	m.GroupID = raw.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
@@ -287,10 +329,30 @@ func (m *Message) from(raw *types.Message, now time.Time) {
 	m.SequenceNumber = raw.Attributes[string(types.MessageSystemAttributeNameSequenceNumber)]
 	m.ReceiveCount, _ = strconv.Atoi(raw.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	m.ReceiveCount = max(1, m.ReceiveCount)
+	m.Attempt = m.ReceiveCount
 	if ms, err := strconv.ParseInt(raw.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
 		m.SentAt = time.UnixMilli(ms)
 	}
 	m.ReceivedAt = now
+}
+
+// fill fills h with what SQS gave.
+func (h *held) fill(raw *types.Message, now time.Time, queue queueType, hidesTrace bool) {
+	h.Message.fill(raw, now)
+	h.from = mark{queue: queue, group: h.GroupID}
+	h.origin = origin{
+		key: h.ID, id: h.ID, group: h.GroupID, sequence: h.SequenceNumber,
+		body: h.Body, attributes: h.Attributes, receives: h.ReceiveCount,
+		trace: raw.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)],
+		again: raw.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)] != "1",
+	}
+	if h.ID == "" {
+		h.origin.key = h.ReceiptHandle // SQS itself never leaves the id out; two messages must not be taken for one
+	}
+	if hidesTrace && h.origin.trace != "" {
+		h.SystemAttributes = maps.Clone(h.SystemAttributes) // it is the client's
+		delete(h.SystemAttributes, string(types.MessageSystemAttributeNameAWSTraceHeader))
+	}
 }
 
 // size returns the bytes of m that count towards SQS's limits.
@@ -363,6 +425,11 @@ type Health struct {
 	State State
 	Since time.Time // when the state began; zero: there was no run yet
 	Err   error     // what SQS refuses now; else of the newest receive, if that failed; nil: neither
+
+	// ProcessorWait is how long a goroutine that is ready waits for a processor, in a
+	// run that holds messages. Where it is more than 8 % of the visibility timeout
+	// renewals may come too late. See [Options.VisibilityTimeout].
+	ProcessorWait time.Duration
 }
 
 // MarshalJSON gives Err as a sentence, and leaves out what is not known.
@@ -371,7 +438,9 @@ func (h Health) MarshalJSON() ([]byte, error) {
 		State State     `json:"State"`
 		Since time.Time `json:"Since,omitzero"`
 		Err   string    `json:"Err,omitempty"`
-	}{h.State, h.Since, sentence(h.Err)})
+
+		ProcessorWait time.Duration `json:"ProcessorWait,omitzero"`
+	}{h.State, h.Since, sentence(h.Err), h.ProcessorWait})
 }
 
 // sentence is the text of an error; "": there is none.
@@ -407,13 +476,18 @@ func (c *Consumer) Stats() Stats {
 func (c *Consumer) Health() Health {
 	state, since, err := c.tally.State()
 	orElse(&state, string(StateStopped))
-	return Health{State: State(state), Since: since, Err: err}
+	h := Health{State: State(state), Since: since, Err: err}
+	if r := c.current.Load(); r != nil {
+		h.ProcessorWait = r.keeper.Wait()
+	}
+	return h
 }
 
 // held is a message in hand, from its receive until it is settled.
 type held struct {
 	Message
 
+	origin  origin
 	lease   lease.Lease[*held]
 	bytes   int
 	arrived time.Time
@@ -430,32 +504,45 @@ type held struct {
 	done    atomic.Bool  // its handler has returned, and it is being settled
 	behind  func(burial) // settles those behind it in its group, when it is known whether the dead-letter queue has it; owned by the loop
 	stays   bool         // in the queue, although it was settled; owned by the loop
+	more    bool         // of its group may be in the queue; owned by the loop
+	surplus bool         // it was not asked for, or came too late, and never stood in a line; owned by the loop
 	given   bool         // back by a stop, without a handler's result; owned by the loop once settling
 	gone    bool         // SQS has said that its receipt is worth nothing any more, while it was being settled; owned by the loop
 }
 
-// key is what h is known by in hand: its id, or its receipt if it has none, which SQS
-// itself never leaves out. Two messages must not be taken for one.
-func (h *held) key() string {
-	if h.ID == "" {
-		return h.ReceiptHandle
-	}
-	return h.ID
+// An origin is a message as it was received, whatever a handler does to what it is given.
+type origin struct {
+	key                 string // what the message is known by in hand
+	id, group, sequence string
+	body                string
+	attributes          map[string]types.MessageAttributeValue
+	trace               string // AWSTraceHeader; asked for where there is a dead-letter queue
+	receives            int
+	again               bool // it was received before, or may have been
 }
+
+// key is what h is known by in hand.
+func (h *held) key() string { return h.origin.key }
 
 // receives is the receive count of the newest receipt.
 func (h *held) receives() int {
 	if h.newer != nil {
-		return h.newer.ReceiveCount
+		return h.newer.origin.receives
 	}
-	return h.ReceiveCount
+	return h.origin.receives
 }
 
 // Group returns the message group.
-func (h *held) Group() string { return h.GroupID }
+func (h *held) Group() string { return h.origin.group }
 
 // Sequence returns the sequence number.
-func (h *held) Sequence() string { return h.SequenceNumber }
+func (h *held) Sequence() string { return h.origin.sequence }
+
+// Failed returns when h failed first, in place.
+func (h *held) Failed() time.Time { return h.failed }
+
+// Again reports whether h was received before, or may have been.
+func (h *held) Again() bool { return h.origin.again }
 
 // Arrived returns when h arrived.
 func (h *held) Arrived() time.Time { return h.arrived }
@@ -486,6 +573,7 @@ type run struct {
 
 	loop     *turns.Loop[event]
 	queue    *queue.Queue
+	clock    *elapsed.Clock
 	keeper   *lease.Keeper[*held]
 	settler  *settle.Settler[*held]
 	aside    *aside.Queue
@@ -493,6 +581,7 @@ type run struct {
 	refusing atomic.Bool  // there are refusals
 	onWay    atomic.Int64 // messages that are waiting or being handled: their deletes will come
 	brisk    atomic.Bool  // messages come so often that another delete follows within a moment
+	warned   atomic.Int64 // when a log line said last that processors are short, in nanoseconds since 1970
 	latency  atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
 	newCall  func() (context.Context, context.CancelCauseFunc)                    // for a handler call
@@ -504,34 +593,36 @@ type run struct {
 	tellers  sync.WaitGroup                                                       // for hooks, which are told of all the others do
 
 	// Owned by the loop.
-	pace      *pace.Pace
-	collector collector             // of what waits: pile or lines
-	pile      *pile                 // nil on a FIFO queue
-	lines     *lines                // nil on a standard queue
-	attempts  queue.Attempts        // of a FIFO queue
-	hand      map[string]*held      // all messages held, by id
-	deletes   []*lease.Lease[*held] // to be made by the end of this turn
-	running   calls
-	out       int       // receives that wait for their answers
-	asked     int       // messages that they asked for
-	bytes     int       // of the messages held
-	largest   int       // bytes of the largest of the latest messages
-	received  int       // in this run
-	empties   int       // answers in a row that have found the queue empty while it was drained
-	empty     bool      // the newest answer brought nothing
-	closing   bool      // no more receives; the run ends when all is settled
-	stopped   time.Time // when the stop began; zero: it has not
-	closed    time.Time // when receiving ended, by a stop or because the run has had all that it was to have; zero: it has not
-	over      bool      // the shutdown timeout is over
-	fatal     error     // why the run ends by itself
-	report    ShutdownError
-	limit     time.Time           // end of the run by MaxDuration; zero: none
-	dropped   int64               // hook calls by earlier runs
-	outage    bool                // receives fail and it has been said
-	behind    bool                // messages come faster than they are handled
-	worked    bool                // a receive has succeeded
-	refusals  map[string]*refusal // by operation
-	bereft    int                 // handler calls of a FIFO queue that are, see call
+	pace       *pace.Pace
+	collector  collector             // of what waits: pile or lines
+	pile       *pile                 // nil on a FIFO queue
+	lines      *lines                // nil on a standard queue
+	attempts   queue.Attempts        // of a FIFO queue
+	hand       map[string]*held      // all messages held, by id
+	deletes    []*lease.Lease[*held] // to be made by the end of this turn
+	running    calls
+	out        int       // receives that wait for their answers
+	asked      int       // messages that they asked for
+	bytes      int       // of the messages held
+	largest    int       // bytes of the largest of the latest messages
+	received   int       // in this run
+	empties    int       // answers in a row that have found the queue empty while it was drained
+	empty      bool      // the newest answer brought nothing
+	closing    bool      // no more receives; the run ends when all is settled
+	stopped    time.Time // when the stop began; zero: it has not
+	closed     time.Time // when receiving ended, by a stop or because the run has had all that it was to have; zero: it has not
+	over       bool      // the shutdown timeout is over
+	fatal      error     // why the run ends by itself
+	report     ShutdownError
+	limit      time.Time           // end of the run by MaxDuration; zero: none
+	dropped    int64               // hook calls by earlier runs
+	outage     bool                // receives fail and it has been said
+	behind     bool                // messages come faster than they are handled
+	worked     bool                // a receive has succeeded
+	refusals   map[string]*refusal // by operation
+	queueType  queueType
+	hidesTrace bool // from handlers: it was asked for on behalf of dead letters
+	bereft     int  // handler calls of a FIFO queue that are, see call
 }
 
 // An event is something that the loop is told of.
@@ -549,18 +640,20 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	o := &c.opts
 	r := &run{
 		c: c, opts: o, handler: h, drain: drain,
-		handlers: crew.New(),
-		callers:  crew.New(),
-		aside:    aside.New(hookBacklog, o.BytesInFlight),
-		hand:     map[string]*held{},
-		largest:  maxBody, // until a message has been seen
-		dropped:  c.tally.Dropped.Load(),
-		refusals: map[string]*refusal{},
+		handlers:  crew.New(),
+		callers:   crew.New(),
+		aside:     aside.New(hookBacklog, o.BytesInFlight),
+		hand:      map[string]*held{},
+		largest:   maxBody, // until a message has been seen
+		dropped:   c.tally.Dropped.Load(),
+		refusals:  map[string]*refusal{},
+		queueType: standardQueue, hidesTrace: c.hidesTrace(),
 	}
 	c.tally.Refusing(nil)
 	r.loop = turns.New(r.heed, r.turn)
 	closes := measure{size: o.BatchSize, bytes: o.BatchBytes, wait: o.WaitTime}
 	if c.fifo() {
+		r.queueType = fifoQueue
 		r.lines = &lines{measure: closes, Lines: order.New[*held]()}
 		r.collector = r.lines
 	} else {
@@ -576,7 +669,9 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 		return r.queue.Receive(receives, try.N, wait, try.ID)
 	}
 	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
-	r.keeper = lease.NewKeeper(lease.Config[*held]{Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
+	r.clock = elapsed.New(o.ahead)
+	r.attempts.Clock = r.clock
+	r.keeper = lease.NewKeeper(lease.Config[*held]{Clock: r.clock, Starved: r.starved, Timeout: o.VisibilityTimeout, Renew: r.renew, Lost: r.lost, Calls: max(16, o.Receivers), Rand: o.rand})
 	r.settler = settle.New(settle.Config[*held]{
 		Queue: r.queue, Keeper: r.keeper, FIFO: c.fifo(), Calls: max(4, o.Receivers), Rand: o.rand,
 		Go:   func(call func()) { r.callers.Go(crew.Once(call)) },
@@ -615,6 +710,7 @@ func (r *run) whole(ctx context.Context) error {
 func (r *run) turn(now time.Time) (last bool) {
 	r.keepTime(now)
 	r.remind(now)
+	r.makeRoom(now)
 	r.dispatch(now)
 	r.receive(now)
 	r.publish(now)
@@ -630,18 +726,32 @@ func (r *run) heed(events []event) {
 	if len(r.deletes) == 0 {
 		return
 	}
-	linger := time.Duration(0)
-	if r.opts.DeleteLinger > 0 && !r.closing && !slices.ContainsFunc(r.deletes, r.awaited) {
-		linger = r.opts.DeleteLinger
+	linger := r.linger(int64(r.running.n + r.collector.ready()))
+	if slices.ContainsFunc(r.deletes, r.awaited) {
+		linger = 0
 	}
 	r.settler.Delete(linger, r.deletes...)
 	clear(r.deletes)
 	r.deletes = r.deletes[:0]
 }
 
-// awaited tells whether others of its message group wait for the delete of a message.
+// awaited tells whether others of its message group wait for the delete of a message:
+// here or, which only a user who asks for a linger accepts, in the queue.
 func (r *run) awaited(l *lease.Lease[*held]) bool {
-	return r.lines != nil && r.lines.Waits(l.Of.GroupID)
+	return r.lines != nil && (r.lines.Waits(l.Of.Group()) || l.Of.more && r.opts.DeleteLinger == 0)
+}
+
+// makeRoom gives groups back that wait for a try in place, those that failed longest ago
+// first, as far as they hold more than half of the room. The others would find none.
+func (r *run) makeRoom(now time.Time) {
+	for r.lines != nil {
+		n, bytes := r.lines.Parked()
+		if n <= maxInFlight/2 && bytes <= r.opts.BytesInFlight/2 {
+			return
+		}
+		group, until := r.lines.LongestParked()
+		r.yield(group, nil, max(0, until.Sub(now)))
+	}
 }
 
 // finished tells whether the loop is at its end: all is settled, or time is up.
@@ -649,7 +759,7 @@ func (r *run) finished(now time.Time) bool {
 	if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.n == 0 {
 		return true
 	}
-	return r.closing && !now.Before(r.end())
+	return r.closing && r.clock.Between(r.closed, now) >= r.end().Sub(r.closed)
 }
 
 // end is when the loop ends at the latest. Run itself does a second later, after
@@ -695,9 +805,9 @@ func (r *run) keepTime(now time.Time) {
 		r.cutReceives(now)
 		r.loop.WakeAt(r.end())
 	case r.closing:
-		cut := r.closed.Add(r.opts.ShutdownTimeout)
-		if now.Before(cut) {
-			r.loop.WakeAt(cut)
+		const watch = time.Second // a timer does not go on while the machine sleeps
+		if passed := r.clock.Between(r.closed, now); passed < r.opts.ShutdownTimeout {
+			r.loop.WakeAt(now.Add(min(watch, r.opts.ShutdownTimeout-passed)))
 			return
 		}
 		r.interruptAll()
@@ -710,9 +820,24 @@ func (r *run) keepTime(now time.Time) {
 // interruptAll ends the patience with handlers. What has not begun is given back.
 func (r *run) interruptAll() {
 	r.over = true
+	r.settler.Widen(r.releases())
 	r.interrupt()
 	r.giveBack(r.unbegun())
 	r.loop.WakeAt(r.end())
+}
+
+// releases is how many calls at once give all that is held back in the time that is left,
+// with half as many more to spare.
+func (r *run) releases() int {
+	const (
+		most  = 512 // as many connections does a client of [NewClient] keep
+		spare = 1.5
+		tens  = 10 // messages of a call
+	)
+	left := r.end().Sub(r.closed) - r.opts.ShutdownTimeout
+	calls := float64(len(r.hand)) / tens
+	latency := max(unseen, time.Duration(r.latency.Load())) // many at once take longer
+	return int(min(most, spare*calls*float64(latency)/float64(left)))
 }
 
 // interrupt ends the contexts of all handler calls.
@@ -741,7 +866,7 @@ func (r *run) unbegun() (hs []*held) {
 		return r.pile.leave()
 	}
 	for _, group := range r.lines.Groups() {
-		hs = append(hs, backwards(r.lines.Leave(group, ""))...)
+		hs = append(hs, backwards(r.lines.Leave(group))...)
 	}
 	return hs
 }
@@ -1048,6 +1173,7 @@ func (r *run) recovered() {
 // take puts the messages of an answer under leases and into the collector, and returns
 // those that were not in hand already.
 func (r *run) take(a *answer) (fresh []*held) {
+	surplus := a.cut()
 	if r.received == 0 {
 		r.largest = smallest // until now nothing was known
 	}
@@ -1059,7 +1185,7 @@ func (r *run) take(a *answer) (fresh []*held) {
 	var twice []*held
 	for i := range a.messages {
 		h := room.next(&a.messages[i], len(a.messages)-i)
-		h.from(&a.messages[i], a.arrived)
+		h.fill(&a.messages[i], a.arrived, r.queueType, r.hidesTrace)
 		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
 		if r.hand[h.key()] != nil {
 			twice = append(twice, h) // in hand, or in this very answer
@@ -1072,8 +1198,72 @@ func (r *run) take(a *answer) (fresh []*held) {
 	for _, newer := range twice {
 		r.adopt(r.hand[newer.key()], newer, a)
 	}
+	if r.lines != nil {
+		a.mark(fresh)
+	}
 	r.admit(fresh...)
+	if len(surplus) > 0 {
+		r.release(surplus, a)
+	}
 	return fresh
+}
+
+// mark notes of which messages the queue may have more in their groups. It gives as many
+// as it can of a group before it goes on to the next one, so of the last group of a full
+// answer there may be more. A message that has waited in the queue may have waited for
+// others of its group, and others behind it.
+func (a *answer) mark(hs []*held) {
+	const atOnce = 250 * time.Millisecond // on its way, and between two clocks
+	full := len(a.messages) >= a.asked
+	for _, h := range slices.Backward(hs) {
+		full = full && h.Group() == hs[len(hs)-1].Group()
+		h.more = full || a.arrived.Sub(h.SentAt) > atOnce
+	}
+}
+
+// cut leaves in the answer what was asked for, and returns the rest.
+func (a *answer) cut() (surplus []types.Message) {
+	if len(a.messages) <= a.asked {
+		return nil
+	}
+	surplus = a.messages[a.asked:]
+	a.messages = a.messages[:a.asked:a.asked]
+	return surplus
+}
+
+// release makes messages visible again that were not asked for: there may be no room for
+// them. Of very many only some are, so that they need no room either; the others are
+// when their visibility timeout is over.
+func (r *run) release(surplus []types.Message, a *answer) {
+	const most = 1000
+	r.log(slog.LevelWarn, "an answer has more messages than were asked for", "queue", r.c.url, "asked", a.asked, "surplus", len(surplus))
+	r.c.tally.Received.Add(int64(len(surplus)))
+	if len(surplus) > most {
+		r.c.tally.Unsettled.Add(int64(len(surplus) - most))
+		surplus = surplus[:most]
+	}
+	var back []*held
+	for i := range surplus {
+		h := new(held)
+		h.fill(&surplus[i], a.arrived, r.queueType, r.hidesTrace)
+		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
+		if known := r.hand[h.key()]; known != nil {
+			r.adopt(known, h, a)
+			continue
+		}
+		r.keeper.Add(a.sent, a.arrived, r.hold(h))
+		back = append(back, h)
+	}
+	r.decline(backwards(back))
+}
+
+// decline gives messages back that have just come.
+func (r *run) decline(hs []*held) {
+	for _, h := range hs {
+		h.surplus = true
+	}
+	r.onWay.Add(int64(len(hs)))
+	r.giveBack(hs)
 }
 
 // places are where the messages of an answer go. Small ones share an allocation. A
@@ -1105,15 +1295,15 @@ func (r *run) hold(h *held) lease.Receipt[*held] {
 
 // admit lets messages wait for a handler.
 func (r *run) admit(hs ...*held) {
-	r.onWay.Add(int64(len(hs)))
 	if r.over {
-		r.giveBack(hs) // nobody will handle them in time
+		r.decline(hs) // nobody will handle them in time
 		return
 	}
+	r.onWay.Add(int64(len(hs)))
 	r.collector.add(hs...)
 	for _, h := range hs {
-		if r.forsaken(h.GroupID) {
-			r.yield(h.GroupID, nil, r.opts.VisibilityTimeout) // not sooner: it may be this consumer that receives it again
+		if r.forsaken(h.Group()) {
+			r.yield(h.Group(), nil, r.opts.VisibilityTimeout) // not sooner: it may be this consumer that receives it again
 		}
 	}
 }
@@ -1129,7 +1319,7 @@ func (r *run) adopt(known, newer *held, a *answer) {
 	} else {
 		r.c.tally.Duplicates.Add(1)
 	}
-	if newer.ReceiveCount < known.receives() {
+	if newer.origin.receives < known.receives() {
 		return // it is older: its answer was overtaken by that of a later receive
 	}
 	known.handle, known.sent, known.newer = newer.handle, a.sent, newer
@@ -1188,7 +1378,7 @@ func (r *run) margin() time.Duration {
 // a FIFO queue those behind them in their group wait with them.
 func (r *run) safe(batch []*held, now time.Time) []*held {
 	risky := func(h *held) bool {
-		return now.Sub(h.sent) >= r.opts.VisibilityTimeout/2 && // before, not even the first renewal is due
+		return r.clock.Between(h.sent, now) >= r.opts.VisibilityTimeout/2 && // before, not even the first renewal is due
 			r.keeper.Left(&h.lease, now) < r.margin()
 	}
 	if !slices.ContainsFunc(batch, risky) {
@@ -1197,8 +1387,8 @@ func (r *run) safe(batch []*held, now time.Time) []*held {
 	var safe, late []*held
 	var halted groups
 	for _, h := range batch {
-		if risky(h) || halted.has(&h.Message) {
-			halted.add(&h.Message)
+		if risky(h) || r.lines != nil && halted[h.Group()] {
+			halted.add(h.Group())
 			late = append(late, h)
 			continue
 		}
@@ -1218,7 +1408,7 @@ func (r *run) settled(results []settle.Result[*held]) {
 			r.ended(h, res)
 			continue
 		}
-		if res.Change && !res.Sent.IsZero() && h.newer.arrived.Sub(res.Sent) >= res.Delay {
+		if res.Change && !res.Sent.IsZero() && r.clock.Between(res.Sent, h.newer.arrived) >= res.Delay {
 			r.readmit(h, res.End)
 			continue
 		}
@@ -1253,10 +1443,10 @@ func (r *run) ended(h *held, res settle.Result[*held]) {
 		r.fail(op, res.Err)
 	}
 	r.count(res.End)
-	if r.lines != nil && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
+	if r.lines != nil && !h.surplus && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
 		// what waits behind it must not be handled before it
 		h.stays = true
-		r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
+		r.giveBack(backwards(r.lines.LeaveBehind(h)))
 	}
 	r.conclude(h, res.End)
 }
@@ -1270,8 +1460,8 @@ func (r *run) conclude(h *held, end settle.End) {
 	r.bytes -= h.bytes
 	r.c.tally.Duplicates.Add(int64(h.twice))
 	h.settleBehind(unknown) // unless it has been told
-	if r.lines != nil && h.stage != waiting {
-		r.lines.Settled(h.GroupID)
+	if r.lines != nil && h.stage != waiting && !h.surplus {
+		r.lines.Settled(h.Group())
 	}
 	if !r.closing {
 		return
@@ -1335,7 +1525,7 @@ func (r *run) loseAll(leases []*lease.Lease[*held], cause error) {
 	if len(lost) == 0 {
 		return
 	}
-	r.log(slog.LevelWarn, "leases lost", "queue", r.c.url, "messages", len(lost), "first", lost[0].ID, "cause", cause)
+	r.log(slog.LevelWarn, "leases lost", "queue", r.c.url, "messages", len(lost), "first", lost[0].origin.id, "cause", cause)
 	for _, h := range lost {
 		r.lose(h, cause)
 	}
@@ -1353,7 +1543,7 @@ func (r *run) lose(h *held, cause error) {
 		r.conclude(h, settle.Lost)
 		r.halt(h)
 	case handling:
-		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.ID, cause))
+		h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.origin.id, cause))
 		h.call.lost = true
 		r.bereave(h)
 	case settling: // what settles it will find out
@@ -1378,8 +1568,19 @@ func (r *run) halt(h *held) {
 	if r.lines == nil {
 		return
 	}
-	r.lines.Remove(h.GroupID, func(other *held) bool { return other == h })
-	r.giveBack(backwards(r.lines.Leave(h.GroupID, h.SequenceNumber)))
+	behind := r.lines.LeaveBehind(h)
+	r.lines.Remove(h.Group(), func(other *held) bool { return other == h })
+	r.giveBack(backwards(behind))
+}
+
+// starved is told by the keeper that goroutines wait long for a processor.
+func (r *run) starved(wait time.Duration) {
+	now := time.Now().UnixNano()
+	if before := r.warned.Load(); now-before < int64(time.Minute) || !r.warned.CompareAndSwap(before, now) {
+		return
+	}
+	r.log(slog.LevelWarn, "renewals may come too late: goroutines wait for a processor",
+		"queue", r.c.url, "wait", wait, "visibility_timeout", r.opts.VisibilityTimeout)
 }
 
 // observe is told of each call to SQS, by the goroutine that made it.

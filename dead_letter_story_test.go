@@ -3,6 +3,8 @@ package sluice_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,5 +152,128 @@ func TestADeadLetterTellsItsOwnReasonAlsoWhenItWasOneBefore(t *testing.T) {
 		out, err := w.server.ReceiveMessage(w.Context(), &sqs.ReceiveMessageInput{QueueUrl: &dead, MessageAttributeNames: []string{"All"}})
 		require.NoError(w, err)
 		require.Equal(w, "new", *out.Messages[0].MessageAttributes["Sluice.Reason"].StringValue)
+	})
+}
+
+const traceHeader = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+// traced sends a message with a trace header.
+func (w *world) traced(attributes int) {
+	w.Helper()
+	in := &sqs.SendMessageInput{
+		QueueUrl: &w.url, MessageBody: new("x"), MessageAttributes: map[string]types.MessageAttributeValue{},
+		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{"AWSTraceHeader": {DataType: new("String"), StringValue: new(traceHeader)}},
+	}
+	for i := range attributes {
+		in.MessageAttributes[fmt.Sprint("a", i)] = types.MessageAttributeValue{DataType: new("String"), StringValue: new("v")}
+	}
+	if strings.HasSuffix(w.url, ".fifo") {
+		in.MessageGroupId, in.MessageDeduplicationId = new("g"), new("d")
+	}
+	_, err := w.server.SendMessage(w.Context(), in)
+	require.NoError(w, err)
+}
+
+// letter receives the only message of a dead-letter queue.
+func (w *world) letter(dead string) types.Message {
+	w.Helper()
+	out, err := w.server.ReceiveMessage(w.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl: &dead, MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+	})
+	require.NoError(w, err)
+	require.Len(w, out.Messages, 1)
+	return out.Messages[0]
+}
+
+func TestADeadLetterKeepsItsTraceHeader(t *testing.T) {
+	for _, fifo := range []bool{false, true} {
+		for _, asked := range []types.MessageSystemAttributeName{"", "AWSTraceHeader", "All", "SenderId"} {
+			t.Run(fmt.Sprintf("fifo %v, asked for %q", fifo, asked), func(t *testing.T) {
+				tellBoth(t, func(w *world) {
+					dead := w.server.MustCreateQueue("dead", nil)
+					if fifo {
+						dead = w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
+						w.groups()
+					}
+					w.traced(0)
+					opts := sluice.Options{DeadLetterQueueURL: dead}
+					if asked != "" {
+						opts.SystemAttributes = []types.MessageSystemAttributeName{asked}
+					}
+					seen := ""
+					stop := w.run(w.consumer(opts), func(_ context.Context, batch []*sluice.Message) error {
+						seen = batch[0].SystemAttributes["AWSTraceHeader"]
+						return sluice.DeadLetter(errBad)
+					})
+					time.Sleep(time.Second)
+					require.NoError(w, stop())
+					require.Equal(w, traceHeader, w.letter(dead).Attributes["AWSTraceHeader"])
+					require.Equal(w, asked == "AWSTraceHeader" || asked == "All", seen != "", "only who asks for it sees it")
+				})
+			})
+		}
+	}
+}
+
+func TestWithoutADeadLetterQueueNoTraceHeaderIsAskedFor(t *testing.T) {
+	tell(t, func(w *world) {
+		w.traced(0)
+		seen := map[string]string{}
+		stop := w.run(w.consumer(sluice.Options{}), func(_ context.Context, batch []*sluice.Message) error {
+			seen = batch[0].SystemAttributes
+			return nil
+		})
+		time.Sleep(time.Second)
+		require.NoError(w, stop())
+		require.NotContains(w, seen, "AWSTraceHeader")
+	})
+}
+
+func TestADeadLetterWithoutRoomSaysSoInALogLine(t *testing.T) {
+	for attributes, omitted := range map[int][]string{
+		6: nil, 7: nil,
+		8:  {"Sluice.ReceiveCount"},
+		9:  {"Sluice.Source", "Sluice.ReceiveCount"},
+		10: {"Sluice.Reason", "Sluice.Source", "Sluice.ReceiveCount"},
+	} {
+		t.Run(fmt.Sprint(attributes, " attributes of its own"), func(t *testing.T) {
+			tell(t, func(w *world) {
+				dead := w.server.MustCreateQueue("dead", nil)
+				w.traced(attributes)
+				var lines strings.Builder
+				c := w.consumer(sluice.Options{DeadLetterQueueURL: dead, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+				stop := w.run(c, w.handler(fails(sluice.DeadLetter(errors.New("no such customer")))))
+				time.Sleep(time.Second)
+				require.NoError(w, stop())
+				m := w.letter(dead)
+				require.Len(w, m.MessageAttributes, min(10, attributes+3))
+				for _, name := range omitted {
+					require.NotContains(w, m.MessageAttributes, name)
+					require.Contains(w, lines.String(), name)
+				}
+				if omitted == nil {
+					require.Empty(w, lines.String())
+					return
+				}
+				require.Equal(w, 1, strings.Count(lines.String(), "\n"))
+				require.Contains(w, lines.String(), "no such customer")
+			})
+		})
+	}
+}
+
+func TestTheReasonOfADeadLetterIsCutToTheBytesThatAreLeft(t *testing.T) {
+	tell(t, func(w *world) {
+		dead := w.server.MustCreateQueue("dead", nil)
+		const left = 100
+		_, err := w.server.SendMessage(w.Context(), &sqs.SendMessageInput{QueueUrl: &w.url, MessageBody: new(strings.Repeat("x", 1<<20-left))})
+		require.NoError(w, err)
+		c := w.consumer(sluice.Options{DeadLetterQueueURL: dead})
+		stop := w.run(c, w.handler(fails(sluice.DeadLetter(errors.New(strings.Repeat("é", 200))))))
+		time.Sleep(time.Second)
+		require.NoError(w, stop())
+		m := w.letter(dead)
+		require.Len(w, m.MessageAttributes, 1)
+		require.Equal(w, strings.Repeat("é", (left-len("Sluice.ReasonString"))/2), *m.MessageAttributes["Sluice.Reason"].StringValue)
 	})
 }

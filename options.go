@@ -75,7 +75,8 @@ type Options struct {
 	// no receive goes out that would exceed it if its messages were as large as
 	// the largest of the latest ones. Where bodies suddenly are larger, the
 	// receives that are out by then may bring more, 10 MiB each at most, and
-	// nothing is received until there is room again. 0 means 64 MiB.
+	// nothing is received until there is room again. What an answer has beyond the
+	// messages that were asked for is made visible again. 0 means 64 MiB.
 	BytesInFlight int
 
 	// Receivers is how many receives may be out at once, 1 to 1,000. One is out while
@@ -93,6 +94,14 @@ type Options struct {
 	// as long as the message is held, so it need not cover the time of a handler;
 	// it is the time after which the messages of a process that died are received
 	// again. 0 means 30 s, whatever the queue's own is.
+	//
+	// Handlers that compute keep renewals waiting for a processor: some 10 ms for each
+	// that computes on the same one. The timeout needs 12.5 times that wait, so 200
+	// such handlers on one processor need 25 s. A log line and [Health.ProcessorWait] tell
+	// of a wait that is too long.
+	//
+	// Leases go on while the machine sleeps, as the wall clock does. A wall clock that
+	// is set forward by 5 s shortens leases by 5 s; one that is set back changes nothing.
 	VisibilityTimeout time.Duration
 
 	// PollTime is how long one receive waits at SQS for a first message: whole
@@ -108,10 +117,11 @@ type Options struct {
 
 	// RetryDelay says how long a message that failed stays hidden before it is
 	// received again, unless the error says so itself ([RetryAfter]). It is called
-	// after the handler has returned, on a goroutine of its own; several calls may run
-	// at once. The slot is not free until it returns. The delay is cut to what SQS allows:
+	// once for each message that failed, after the handler has returned and by a
+	// goroutine of the run; several calls may run at once. The slot is not free until it
+	// returns. The delay is cut to what SQS allows:
 	// 12 h from the receive. nil means VisibilityTimeout, doubled with each
-	// receive of the message up to 15 min, or up to VisibilityTimeout if that is
+	// attempt ([Message.Attempt]) up to 15 min, or up to VisibilityTimeout if that is
 	// longer, and 10 % more or less: a message that fails does not hurry towards
 	// its dead-letter queue.
 	RetryDelay func(m *Message, err error) time.Duration
@@ -131,6 +141,8 @@ type Options struct {
 	// have SendMessage then, as *sqs.Client has. It is another queue than the
 	// consumer's, in the same region, and a standard one if that is one: messages without
 	// a group cannot go to a FIFO queue. "": such messages only fail.
+	// Such a message is a new one to SQS, which knows no source for it: a move back by
+	// StartMessageMoveTask needs its DestinationArn. See [DeadLetter] for what it has.
 	DeadLetterQueueURL string
 
 	// ReceiveLinger is how long messages may stay in the queue so that each receive
@@ -146,16 +158,18 @@ type Options struct {
 	// at all otherwise. A negative one means never; a
 	// positive one, up to 10 s, means always: at 40 messages a second 200 ms save
 	// nine of ten delete calls. Handlers do not wait for it. On a FIFO queue a delete
-	// goes at once when others of its message group have been received; those that are
-	// still in the queue stay there until it is made.
+	// goes at once when others of its message group have been received, and with 0 also
+	// when some may wait in the queue, as its answer and its age show: they stay there
+	// until it is made.
 	DeleteLinger time.Duration
 
 	// ShutdownTimeout is how long handlers may go on after Run's context is done.
 	// Then their contexts end with [ErrShutdown] as the cause, and what has not
-	// begun is made visible again. Run returns within 3 s more, whatever handlers
-	// do. A receive that is out is waited for, 1.25 s even if this is shorter: the messages
-	// of one that is cut would stay hidden. 0 means 25 s, which fits into the 30 s
-	// that Kubernetes gives.
+	// begun is made visible again, in as many calls at once as that needs, up to 512.
+	// Run returns within 3 s more, whatever handlers do. A receive that is out is
+	// waited for, 1.25 s even if this is shorter: the messages of one that is cut would
+	// stay hidden. It goes on while the machine sleeps. 0 means 25 s, which fits into
+	// the 30 s that Kubernetes gives.
 	ShutdownTimeout time.Duration
 
 	// GiveUpAfter is how long a run that has received goes on while SQS refuses: access
@@ -189,7 +203,8 @@ type Options struct {
 	// Hooks are told of what happens. See [Hooks].
 	Hooks Hooks
 
-	rand func() float64 // jitter, in [0, 1); replaced where runs must be replayed
+	rand  func() float64                // jitter, in [0, 1); replaced where runs must be replayed
+	ahead func(time.Time) time.Duration // added to what the wall clock shows; set by tests of a machine that slept
 }
 
 // withDefaults returns o with each zero field set to what it means.
@@ -236,7 +251,7 @@ func orElse[T comparable](v *T, otherwise T) {
 func (o *Options) defaultRetryDelay(m *Message, _ error) time.Duration {
 	longest := max(longestRetryDelay, o.VisibilityTimeout)
 	delay := o.VisibilityTimeout
-	for range m.ReceiveCount - 1 {
+	for range m.Attempt - 1 {
 		delay = min(2*delay, longest)
 		if delay == longest {
 			break
@@ -329,7 +344,11 @@ const (
 	// times and for [Options.InPlaceTime]. Then the group is given back as with
 	// [GiveBack]. The receive counts do not rise meanwhile, so the dead-letter
 	// queue is reached only after tries times maxReceiveCount. A stop, and Drain,
-	// do not wait for the next try.
+	// do not wait for the next try. [Message.Attempt] counts the tries.
+	//
+	// Groups that wait hold at most half of [Options.BytesInFlight], and 60,000
+	// messages. Beyond that those that failed longest ago are given back, so that
+	// others find room.
 	RetryInPlace GroupFailure = iota
 	// GiveBack gives the failed message back, to be received again after its delay,
 	// and those held behind it, which SQS keeps behind it. Their receive counts

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"sync/atomic"
@@ -418,4 +419,40 @@ func TestTheDefaultsFitTheThirtySecondsThatKubernetesGives(t *testing.T) {
 		require.LessOrEqual(w, time.Since(at), 29*time.Second, "before the process is killed")
 		w.silent()
 	})
+}
+
+// What is held when the time is over is given back in many calls at once; what is not is
+// counted.
+func TestAStopReleasesWhatItHoldsInManyCallsAtOnceAndCountsTheRest(t *testing.T) {
+	for latency, all := range map[time.Duration]bool{50 * time.Millisecond: true, 500 * time.Millisecond: false} {
+		t.Run(fmt.Sprint(latency, " a call"), func(t *testing.T) {
+			tell(t, func(w *world) {
+				const n = 40_000
+				w.send(0, n)
+				w.slow(latency)
+				c := w.consumer(sluice.Options{
+					BatchSize: n / 10, Concurrency: 10, WaitTime: time.Hour, BytesInFlight: 1 << 30, VisibilityTimeout: 10 * time.Minute, ShutdownTimeout: time.Second,
+				})
+				var began atomic.Int64
+				stop := w.run(c, func(ctx context.Context, batch []*sluice.Message) error {
+					began.Add(int64(len(batch)))
+					<-ctx.Done()
+					return context.Cause(ctx)
+				})
+				for began.Load() < n {
+					time.Sleep(time.Second)
+				}
+				c.Pause()
+				time.Sleep(30 * time.Second)
+				stopping := time.Now()
+				report, ok := errors.AsType[*sluice.ShutdownError](stop())
+				require.True(w, ok)
+				require.LessOrEqual(w, time.Since(stopping), 4*time.Second)
+				require.Equal(w, n, report.GivenBack+report.Abandoned)
+				require.Equal(w, all, report.Abandoned == 0, "%d were abandoned", report.Abandoned)
+				require.LessOrEqual(w, report.GivenBack, w.visible(), "the answers of some calls may have come too late")
+				require.Greater(w, report.GivenBack, n/100)
+			})
+		})
+	}
 }

@@ -11,14 +11,6 @@ type node[T any] struct {
 
 const arity = 4
 
-// first returns the time of the earliest event.
-func (h heap[T]) first() instant {
-	if len(h) == 0 {
-		return never
-	}
-	return h[0].at
-}
-
 func (h *heap[T]) push(l *Lease[T]) {
 	*h = append(*h, node[T]{})
 	h.up(len(*h)-1, node[T]{l.event(), l})

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/elapsed"
 )
 
 const (
@@ -37,12 +39,19 @@ type Config[T any] struct {
 	// for long. A lease may be adopted, removed or retired just before its report comes; [Keeper.Left] tells.
 	Lost func(leases []*Lease[T], err error)
 
+	// Starved is told each second that goroutines wait so long for a processor that renewals may come too late. It is called
+	// from a goroutine of its own and must not block for long. nil: nobody is.
+	Starved func(wait time.Duration)
+
 	// Calls is how many renewal calls may be in flight at once; 0 means 16.
 	Calls int
 
 	// CallTimeout is the time a renewal call may take; 0 means 10 s. It is never more than that, nor more than a
 	// quarter of Timeout: a call that hangs must leave time for another.
 	CallTimeout time.Duration
+
+	// Clock measures the leases; nil: one of the keeper's own.
+	Clock *elapsed.Clock
 
 	// Rand returns the jitter of retries, in [0, 1); nil means math/rand/v2. It is called from Run's goroutine only.
 	Rand func() float64
@@ -51,15 +60,17 @@ type Config[T any] struct {
 // A Keeper renews the leases it was given until they are removed. All methods may be called at any time from any
 // goroutine, before, during and after Run; leases are renewed and losses reported only while Run runs.
 type Keeper[T any] struct {
-	cfg   Config[T]
-	start time.Time // instants count from here
-	wake  chan struct{}
+	cfg  Config[T]
+	wake chan struct{}
 
-	mu      sync.Mutex // guards the fields below and those of the leases; never held while calling out
-	heap    heap[T]    // all kept leases
-	due     queue[T]   // those waiting for a call
-	running int        // calls in flight
-	alarm   instant    // when Run looks again by itself
+	mu      sync.Mutex    // guards the fields below and those of the leases; never held while calling out
+	heap    heap[T]       // all kept leases
+	due     queue[T]      // those waiting for a call
+	running int           // calls in flight
+	alarm   instant       // when Run looks again by itself
+	probing bool          // a probe is under way
+	probed  time.Time     // when the latest one began
+	wait    time.Duration // how long a goroutine that is ready waits for a processor; see probe
 }
 
 // NewKeeper returns a keeper without leases. It panics if cfg is incomplete or its Timeout is not whole seconds.
@@ -80,7 +91,10 @@ func NewKeeper[T any](cfg Config[T]) *Keeper[T] {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Float64
 	}
-	return &Keeper[T]{cfg: cfg, start: time.Now(), wake: make(chan struct{}, 1), alarm: asap}
+	if cfg.Clock == nil {
+		cfg.Clock = elapsed.New(nil)
+	}
+	return &Keeper[T]{cfg: cfg, wake: make(chan struct{}, 1), alarm: asap}
 }
 
 // Add begins to keep the leases of one receive: sent is when its request was sent, arrived when its answer came. A lease
@@ -270,7 +284,7 @@ func (k *Keeper[T]) drop(l *Lease[T]) {
 
 // nudge wakes Run if there is something to do before it would look by itself.
 func (k *Keeper[T]) nudge() {
-	next := min(k.heap.first(), k.departure())
+	next := min(k.first(), k.departure())
 	if next >= k.alarm {
 		return
 	}
@@ -291,10 +305,13 @@ func (k *Keeper[T]) departure() instant {
 		return asap
 	}
 	p := k.due.patience()
-	if k.heap.first() > p {
+	if k.first() > p {
 		return asap
 	}
 	return p
 }
 
-func (k *Keeper[T]) instant(t time.Time) instant { return t.Sub(k.start) }
+func (k *Keeper[T]) instant(t time.Time) instant { return k.cfg.Clock.At(t) }
+
+// Between returns how much time passed from one moment to a later one, by the clock that the leases go by.
+func (k *Keeper[T]) Between(from, to time.Time) time.Duration { return k.cfg.Clock.Between(from, to) }

@@ -25,7 +25,7 @@ var (
 	ErrHalted = errors.New("lease: ran out after renewals were halted")
 )
 
-// instant is a time as the keeper compares them: since the keeper was made, by the monotonic clock.
+// instant is a time as the keeper compares them: since its clock was made. It goes on while the machine sleeps.
 type instant = time.Duration
 
 const (

@@ -12,6 +12,10 @@ import (
 // has settled what matters, but a call that is cut looks like trouble where there is none.
 const grace = 150 * time.Millisecond
 
+// watch is how often Run looks at the clock at least while leases are kept: a timer does not go on while the machine sleeps,
+// and leases do.
+const watch = time.Second
+
 // Run renews leases and reports lost ones until ctx is done; then it returns as soon as all renewal calls are back, of
 // which those that take long are cut. Leases still kept then are neither renewed nor reported any more. Run is to be
 // called once.
@@ -28,6 +32,9 @@ func (k *Keeper[T]) Run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		r := k.round()
+		if r.probe {
+			calls.Go(k.probe)
+		}
 		for _, c := range r.calls {
 			c.jitter = k.cfg.Rand()
 			calls.Go(func() { k.call(calling, c) })
@@ -54,6 +61,7 @@ type round[T any] struct {
 	calls []*call[T]
 	lost  []loss[T]
 	sleep time.Duration
+	probe bool
 }
 
 // A loss is why a lease ended, noted under the lock: the lease itself may be adopted before the report.
@@ -84,7 +92,8 @@ func (k *Keeper[T]) round() round[T] {
 	defer k.mu.Unlock()
 	var r round[T]
 	now := k.now()
-	for n := 0; n < chunk && k.heap.first() <= now; n++ {
+	r.probe = k.wantsProbe()
+	for n := 0; n < chunk && k.first() <= now; n++ {
 		if l := k.heap[0].lease; l.deadline <= now {
 			r.lost = append(r.lost, k.lose(l))
 		} else {
@@ -96,10 +105,13 @@ func (k *Keeper[T]) round() round[T] {
 			r.calls = append(r.calls, c)
 		}
 	}
-	k.alarm = min(k.heap.first(), k.departure())
+	k.alarm = min(k.first(), k.departure())
 	r.sleep = never
 	if k.alarm != never {
 		r.sleep = k.alarm - now
+	}
+	if len(k.heap) > 0 {
+		r.sleep = min(r.sleep, watch)
 	}
 	return r
 }
@@ -124,7 +136,7 @@ func (k *Keeper[T]) enqueue(l *Lease[T], now instant) {
 		k.runOut(l)
 		return
 	}
-	l.patience = l.due
+	l.patience = min(l.due, now)
 	if l.tries == 0 {
 		l.patience += min(k.cfg.Timeout/10, (l.deadline-l.due)/5)
 	}
@@ -168,7 +180,7 @@ func (k *Keeper[T]) call(ctx context.Context, c *call[T]) {
 			then()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, k.cfg.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, k.callTimeout())
 	defer cancel()
 	errs = k.cfg.Renew(ctx, c.entries)
 }

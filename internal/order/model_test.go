@@ -128,12 +128,39 @@ func (m *model) agree(t *testing.T, ls *order.Lines[*msg]) {
 	require.Equal(t, bytes, gotBytes, "their bytes")
 	require.Equal(t, oldest, gotOldest, "the oldest")
 	require.Equal(t, resumes, ls.Resumes(), "resumes")
+	m.agreeOnParked(t, ls)
 	require.Equal(t, m.names(func(g *modelGroup) bool { return len(g.waiting) > 0 }), ls.Groups())
 	for name, g := range m.groups {
 		require.Equal(t, len(g.waiting) > 0, ls.Waits(name))
 	}
 	require.Equal(t, m.names(func(g *modelGroup) bool { return len(g.waiting) > 0 && !g.at.IsZero() }), ls.Delayed(func(*msg) bool { return true }))
 	require.Len(t, m.groups, ls.Len(), "groups known")
+}
+
+func (m *model) agreeOnParked(t *testing.T, ls *order.Lines[*msg]) {
+	t.Helper()
+	var n, bytes int
+	var longest time.Time
+	for _, g := range m.groups {
+		if !g.delayed() || g.waiting[0].failed.IsZero() {
+			continue
+		}
+		n += len(g.waiting)
+		for _, v := range g.waiting {
+			bytes += v.size
+		}
+		if failed := g.waiting[0].failed; longest.IsZero() || failed.Before(longest) {
+			longest = failed
+		}
+	}
+	gotN, gotBytes := ls.Parked()
+	require.Equal(t, n, gotN, "parked")
+	require.Equal(t, bytes, gotBytes, "their bytes")
+	if n > 0 {
+		group, until := ls.LongestParked()
+		require.Equal(t, longest, m.groups[group].waiting[0].failed)
+		require.Equal(t, m.groups[group].at, until)
+	}
 }
 
 // A walk makes random calls of Lines and of the model.
@@ -227,6 +254,9 @@ func (w *walk) end() {
 		at = w.now.Add(time.Duration(1+w.rng.IntN(10_000)) * time.Millisecond)
 	}
 	back := g.taken
+	if !at.IsZero() && w.rng.IntN(2) == 0 {
+		back[0].failed = w.now
+	}
 	g.waiting = slices.Concat(back, g.waiting)
 	g.taken, g.at = nil, at
 	w.lines.Return(name, back, at)
@@ -254,6 +284,7 @@ func (w *walk) leave() {
 		behind = 0
 	}
 	var want []*msg
+	before := g.waiting
 	g.waiting = slices.DeleteFunc(slices.Clone(g.waiting), func(m *msg) bool {
 		if m.number > behind {
 			want = append(want, m)
@@ -264,11 +295,15 @@ func (w *walk) leave() {
 	if len(g.waiting) == 0 {
 		g.at = time.Time{}
 	}
-	last := ""
-	if behind > 0 {
-		last = sequence(behind)
+	if behind == 0 {
+		require.Equal(w, names(want), names(w.lines.Leave(name)))
+		return
 	}
-	require.Equal(w, names(want), names(w.lines.Leave(name, last)))
+	last := newMsg(name, behind, w.now, 0)
+	if i := slices.IndexFunc(before, func(m *msg) bool { return m.number == behind }); i >= 0 {
+		last = before[i]
+	}
+	require.Equal(w, names(want), names(w.lines.LeaveBehind(last)))
 }
 
 func (w *walk) remove() {

@@ -18,6 +18,8 @@ type msg struct {
 	sequence string
 	arrived  time.Time
 	size     int
+	first    bool // received for the first time
+	failed   time.Time
 }
 
 func newMsg(group string, number int, arrived time.Time, size int) *msg {
@@ -28,7 +30,9 @@ func sequence(number int) string { return fmt.Sprintf("%020d", number) }
 
 func (m *msg) Group() string      { return m.group }
 func (m *msg) Sequence() string   { return m.sequence }
+func (m *msg) Again() bool        { return !m.first }
 func (m *msg) Arrived() time.Time { return m.arrived }
+func (m *msg) Failed() time.Time  { return m.failed }
 func (m *msg) Size() int          { return m.size }
 func (m *msg) String() string     { return fmt.Sprint(m.group, m.number) }
 
@@ -134,6 +138,41 @@ func TestALateArrivalDoesNotShortenTheWaitOfItsGroup(t *testing.T) {
 	require.Equal(t, []string{"a1", "a2", "a3"}, names(ls.Take(plenty, plenty)))
 }
 
+func TestParkedAreTheGroupsWhoseFrontHasFailed(t *testing.T) {
+	ls := order.New[*msg]()
+	parked := func(n, bytes int) {
+		t.Helper()
+		gotN, gotBytes := ls.Parked()
+		require.Equal(t, n, gotN)
+		require.Equal(t, bytes, gotBytes)
+	}
+	fail := func(name string, when time.Duration) {
+		ms := ls.Take(1, plenty)
+		require.Equal(t, []string{name}, names(ms))
+		ms[0].failed = noon.Add(when)
+		ls.Return(ms[0].group, ms, noon.Add(time.Hour-when))
+	}
+	ls.Add(at(0, "a1", "a2", "b3", "c4")...)
+	fail("a1", 2*time.Second)
+	fail("b3", time.Second)
+	ls.Return("c", ls.Take(1, plenty), noon.Add(time.Hour)) // it waits, but has not failed
+	parked(3, 30)
+	group, until := ls.LongestParked()
+	require.Equal(t, "b", group)
+	require.Equal(t, noon.Add(time.Hour-time.Second), until)
+
+	ls.Add(at(time.Second, "b5")...)
+	parked(4, 40)
+	require.Equal(t, []string{"b3", "b5"}, names(ls.Leave("b")))
+	parked(2, 20)
+	group, _ = ls.LongestParked()
+	require.Equal(t, "a", group)
+	ls.Remove("a", func(m *msg) bool { return m.number == 2 })
+	parked(1, 10)
+	ls.Resume(noon.Add(time.Hour))
+	parked(0, 0)
+}
+
 func TestBytesEndATakeButNeverLeaveItEmpty(t *testing.T) {
 	for bytes, want := range map[int][]string{
 		0:  {"a1"},
@@ -172,8 +211,9 @@ func TestReadyCountsOnlyWhatMayBeTaken(t *testing.T) {
 
 func TestLeaveTakesWhatIsBehindAndClosesTheGroup(t *testing.T) {
 	ls := order.New[*msg]()
-	ls.Add(at(0, "a1", "a2", "a3")...)
-	left := ls.Leave("a", sequence(1))
+	ms := at(0, "a1", "a2", "a3")
+	ls.Add(ms...)
+	left := ls.LeaveBehind(ms[0])
 	require.Equal(t, []string{"a2", "a3"}, names(left))
 	require.Empty(t, ls.Take(plenty, plenty), "they are not settled yet")
 	ls.Settled("a")
@@ -181,11 +221,80 @@ func TestLeaveTakesWhatIsBehindAndClosesTheGroup(t *testing.T) {
 	require.Equal(t, []string{"a1"}, names(ls.Take(plenty, plenty)))
 }
 
+// numbered makes messages of group a whose sequence numbers are as given.
+func numbered(again bool, sequences ...string) []*msg {
+	ms := make([]*msg, len(sequences))
+	for i, s := range sequences {
+		ms[i] = &msg{group: "a", sequence: s, arrived: noon, size: 10, first: !again}
+	}
+	return ms
+}
+
+func sequences(ms []*msg) (all []string) {
+	for _, m := range ms {
+		all = append(all, m.sequence)
+	}
+	return all
+}
+
+func TestAMessageReceivedAgainGoesToItsPlaceByNumber(t *testing.T) {
+	const long = "100000000000000000000000000000000000000000" // beyond 64 and 128 bits
+	for name, c := range map[string]struct{ first, again, want []string }{
+		"of different lengths": {[]string{"9", "10", "11"}, []string{"8"}, []string{"8", "9", "10", "11"}},
+		"between":              {[]string{"9", "11", "100"}, []string{"10"}, []string{"9", "10", "11", "100"}},
+		"with zeros in front":  {[]string{"0009", "10"}, []string{"00000000008"}, []string{"00000000008", "0009", "10"}},
+		"very long":            {[]string{long}, []string{"99"}, []string{"99", long}},
+		"no numbers":           {[]string{"b", "c"}, []string{"a"}, []string{"b", "c", "a"}},
+		"missing":              {[]string{"2", "3"}, []string{""}, []string{"2", "3", ""}},
+		"missing in those":     {[]string{"", ""}, []string{"1"}, []string{"", "", "1"}},
+		"all the same":         {[]string{"7", "7"}, []string{"7"}, []string{"7", "7", "7"}},
+		"negative":             {[]string{"2", "3"}, []string{"-1"}, []string{"2", "3", "-1"}},
+		"not increasing":       {[]string{"9", "5", "7"}, []string{"1"}, []string{"9", "5", "7", "1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ls := order.New[*msg]()
+			ls.Add(numbered(false, c.first...)...)
+			ls.Add(numbered(true, c.again...)...)
+			require.Equal(t, c.want, sequences(ls.Take(plenty, plenty)))
+		})
+	}
+}
+
+func TestWhatIsReceivedForTheFirstTimeKeepsTheOrderOfTheAnswers(t *testing.T) {
+	ls := order.New[*msg]()
+	for _, s := range []string{"3", "1", "2"} { // one to an answer: nothing disproves them
+		ls.Add(numbered(false, s)...)
+	}
+	taken := ls.Take(1, plenty)
+	require.Equal(t, []string{"3"}, sequences(taken))
+	ls.Return("a", taken, time.Time{})
+	require.Equal(t, []string{"3", "1", "2"}, sequences(ls.Take(plenty, plenty)))
+}
+
+func TestLeaveBehindTakesAllThatCameLaterWhateverTheirNumbers(t *testing.T) {
+	ls := order.New[*msg]()
+	ls.Add(numbered(false, "3")...)
+	taken := ls.Take(1, plenty)
+	ls.Add(numbered(false, "1")...)
+	ls.Add(numbered(true, "2")...)
+	require.Equal(t, []string{"1"}, sequences(ls.LeaveBehind(taken[0])), "2 was received again: it stands before 3")
+}
+
+func TestMergePutsWhatWasReceivedAgainBeforeItsFollowers(t *testing.T) {
+	ls := order.New[*msg]()
+	merge := func(front, behind []*msg) []string { return sequences(ls.Merge(front, behind)) }
+	first := func(of ...string) []*msg { return numbered(false, of...) }
+	require.Equal(t, []string{"8", "9", "10"}, merge(first("9", "10"), numbered(true, "8")))
+	require.Equal(t, []string{"9", "10", "8"}, merge(first("9", "10"), first("8")))
+	require.Equal(t, []string{"8"}, merge(nil, first("8")))
+	require.Equal(t, []string{"9"}, merge(first("9"), nil))
+}
+
 func TestLeaveOfAllForgetsTheWaitOfTheGroup(t *testing.T) {
 	ls := order.New[*msg]()
 	ls.Add(at(0, "a1")...)
 	ls.Return("a", ls.Take(1, plenty), noon.Add(time.Hour))
-	require.Equal(t, []string{"a1"}, names(ls.Leave("a", "")))
+	require.Equal(t, []string{"a1"}, names(ls.Leave("a")))
 	require.Zero(t, ls.Resumes())
 	ls.Settled("a")
 	ls.Add(at(0, "a1")...)
@@ -204,7 +313,7 @@ func TestAnUnknownGroupIsNoTrouble(t *testing.T) {
 	ls.Settled("x")
 	ls.Return("x", at(0, "x1"), time.Time{})
 	ls.Remove("x", func(*msg) bool { return true })
-	require.Empty(t, ls.Leave("x", ""))
+	require.Empty(t, ls.Leave("x"))
 	require.Empty(t, ls.Take(plenty, plenty))
 	require.Zero(t, ls.Len())
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"slices"
 	"time"
+
+	"github.com/sluice-go/sluice/internal/elapsed"
 )
 
 // An Attempt is a receive, on a FIFO queue known to SQS by an id. Repeated with the
@@ -22,12 +24,16 @@ const repeatable = 5 * time.Minute
 
 // Attempts are the receives of a FIFO queue that may be repeated. The zero value has
 // none. They are not for concurrent use.
-type Attempts struct{ lost []Attempt }
+type Attempts struct {
+	Clock *elapsed.Clock // nil: one of their own
+
+	lost []Attempt
+}
 
 // Next returns what to do instead of a new receive for n messages: to repeat one
 // whose answer was lost, if there is one that asks for no more than that.
 func (as *Attempts) Next(n int, now time.Time) Attempt {
-	as.lost = slices.DeleteFunc(as.lost, func(a Attempt) bool { return now.Sub(a.first) > repeatable })
+	as.lost = slices.DeleteFunc(as.lost, func(a Attempt) bool { return as.since(a.first, now) > repeatable })
 	if i := slices.IndexFunc(as.lost, func(a Attempt) bool { return a.N <= n }); i >= 0 {
 		a := as.lost[i]
 		as.lost = slices.Delete(as.lost, i, i+1)
@@ -35,6 +41,13 @@ func (as *Attempts) Next(n int, now time.Time) Attempt {
 		return a
 	}
 	return Attempt{ID: rand.Text(), N: n, first: now}
+}
+
+func (as *Attempts) since(first, now time.Time) time.Duration {
+	if as.Clock == nil {
+		as.Clock = elapsed.New(nil)
+	}
+	return as.Clock.Between(first, now)
 }
 
 // Lost notes that the answer to a was lost, and that it may have had its effect.

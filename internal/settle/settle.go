@@ -9,6 +9,7 @@ package settle
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,7 @@ type burial[T any] struct {
 	lease  *lease.Lease[T]
 	reason error
 	delay  time.Duration // until it is received again if it cannot be buried
+	over   bool          // it has an end, in a call that had none for others: the client ended its goroutine
 
 	refused time.Time // for the first time; zero: it was not
 }
@@ -165,6 +167,10 @@ func (s *Settler[T]) Flush() {
 	s.deletes.Flush()
 	s.changes.Flush()
 }
+
+// Widen lets so many calls change visibility at once from now on: at a stop there is no
+// time to make them one after another.
+func (s *Settler[T]) Widen(calls int) { s.changes.Widen(calls) }
 
 // Close settles all that was given and returns what could not be settled before
 // ctx was done.
@@ -274,7 +280,7 @@ func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (aga
 // the receipt of a message that is back, so that nobody is harmed there, and whole
 // groups would wait for one that stays hidden.
 func (s *Settler[T]) mayBeBack(c *change[T], now time.Time) bool {
-	return !s.FIFO && !c.unsure.IsZero() && now.Sub(c.unsure) >= c.delay/2
+	return !s.FIFO && !c.unsure.IsZero() && s.Keeper.Between(c.unsure, now) >= c.delay/2
 }
 
 // judge sets the end of r by its error and tells whether it has one: an error
@@ -312,10 +318,17 @@ func (s *Settler[T]) done(results []Result[T]) {
 // than a batch request may be.
 func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (again []*burial[T]) {
 	for _, b := range burials {
+		if b.over {
+			continue
+		}
 		handle := s.Keeper.Handle(b.lease) // first: a newer one that comes now is good
-		now := time.Now()
-		err := s.Send(ctx, b.lease.Of, b.reason)
-		s.hear(queue.OpSend, now, []error{err})
+		sent := time.Now()
+		err := errTooLate // stands if whoever receives it next sends it too
+		if s.Keeper.Left(b.lease, sent) > 0 {
+			err = s.Send(ctx, b.lease.Of, b.reason)
+			s.hear(queue.OpSend, sent, []error{err})
+		}
+		b.over = true
 		switch {
 		case err == nil:
 			s.Buried(b.lease.Of)
@@ -326,11 +339,15 @@ func (s *Settler[T]) sendBurials(ctx context.Context, burials []*burial[T]) (aga
 		case s.neverTaken(b, err):
 			s.Unburied(b.lease.Of, b.delay, err)
 		default:
+			b.over = false
 			again = append(again, b)
 		}
 	}
 	return again
 }
+
+// errTooLate is why a message was not sent to the dead-letter queue.
+var errTooLate = errors.New("its lease was over before it was sent")
 
 // neverTaken reports whether the dead-letter queue will not take b: because of an error that
 // lasts, or after it has refused b for long.

@@ -192,6 +192,15 @@ func (b *Batcher[T]) Flush() {
 	}
 }
 
+// Widen lets up to so many calls be in flight at once from now on, if that is more than
+// before.
+func (b *Batcher[T]) Widen(calls int) {
+	b.mu.Lock()
+	defer b.unlock()
+	b.cfg.Calls = max(b.cfg.Calls, calls)
+	b.dispatch(time.Since(b.base))
+}
+
 // Close sends what the batcher holds, retries with their back-off included, and
 // returns nil when all is settled. When ctx is done first, calls in flight are
 // cancelled with its cause and given a tenth of a second to return; whatever was
