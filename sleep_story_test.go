@@ -3,6 +3,7 @@ package sluice_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,10 +68,11 @@ func TestAHandlerHearsWithinASecondThatItsLeaseEndedWhileTheMachineSlept(t *test
 			}
 			var m machine
 			c := w.on(&m, sluice.Options{VisibilityTimeout: 40 * time.Second, PollTime: time.Second})
+			var calls atomic.Int64
 			var told time.Time
 			var cause error
 			stop := w.run(c, func(ctx context.Context, _ []*sluice.Message) error {
-				if !told.IsZero() {
+				if calls.Add(1) > 1 {
 					return nil
 				}
 				<-ctx.Done()
@@ -81,6 +83,7 @@ func TestAHandlerHearsWithinASecondThatItsLeaseEndedWhileTheMachineSlept(t *test
 			m.sleeps(10 * time.Minute)
 			woken := time.Now()
 			time.Sleep(3 * time.Second)
+			synctest.Wait() // the handler has returned
 			require.ErrorIs(w, cause, sluice.ErrLeaseLost)
 			require.LessOrEqual(w, told.Sub(woken), time.Second)
 			require.EqualValues(w, 1, c.Stats().LeasesLost)

@@ -61,11 +61,11 @@ func (k *Keeper[T]) waits() time.Duration {
 	return k.wait
 }
 
-// early is how much sooner than at half of the timeout a lease is renewed: so that the tries have time, and at a fifth of
-// it at the soonest.
+// early is how much sooner than at half of the timeout a lease is renewed: so that the tries have time, at a fifth of it at
+// the soonest, and so that the renewal wins a second.
 func (k *Keeper[T]) early() time.Duration {
 	v := k.cfg.Timeout
-	return max(0, min(tries*turns*k.waits(), soonest(v))-v/2)
+	return max(0, min(tries*turns*k.waits()-v/2, soonest(v)-v/2, v/2-time.Second))
 }
 
 // callTimeout is how long a renewal call may take.
@@ -79,8 +79,8 @@ func (k *Keeper[T]) first() instant {
 		return never
 	}
 	l := k.heap[0].lease
-	if l.due == never {
-		return l.deadline
+	if l.due == never || l.tries > 0 { // a try that failed has its own pause
+		return l.event()
 	}
 	return min(l.due-k.early(), l.deadline)
 }

@@ -2,7 +2,10 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,5 +134,52 @@ func TestTheOwnerHearsOfAWaitThatIsTooLongForItsLeases(t *testing.T) {
 		k.wait, k.probing, k.probed = wait, true, time.Now()
 		k.probe()
 		require.Equal(t, want, heard > 0, "%v", wait)
+	}
+}
+
+func TestRenewalsThatFailDoNotSpinWhenProcessorsAreShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		k := NewKeeper(Config[int]{
+			Timeout: 30 * time.Second,
+			Renew: func(_ context.Context, entries []Renewal[int]) []error {
+				calls.Add(1)
+				return slices.Repeat([]error{errors.New("throttled")}, len(entries))
+			},
+			Lost: func([]*Lease[int], error) {},
+		})
+		k.wait, k.probed = time.Minute, time.Now().Add(24*time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { k.Run(ctx) })
+		var l Lease[int]
+		k.Add(time.Now(), time.Now(), Receipt[int]{Lease: &l})
+		time.Sleep(time.Minute)
+		require.Zero(t, k.Len())
+		require.Less(t, calls.Load(), int64(60))
+		cancel()
+		wg.Wait()
+	})
+}
+
+func TestShortLeasesLastWhenProcessorsAreShort(t *testing.T) {
+	for _, timeout := range []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			k := NewKeeper(Config[int]{
+				Timeout: timeout,
+				Renew:   func(_ context.Context, entries []Renewal[int]) []error { return make([]error, len(entries)) },
+				Lost:    func(_ []*Lease[int], err error) { t.Error(timeout, err) },
+			})
+			k.wait, k.probed = time.Minute, time.Now().Add(24*time.Hour)
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() { k.Run(ctx) })
+			var l Lease[int]
+			k.Add(time.Now().Add(-timeout/3), time.Now(), Receipt[int]{Lease: &l})
+			time.Sleep(time.Hour)
+			require.Equal(t, 1, k.Len())
+			cancel()
+			wg.Wait()
+		})
 	}
 }
