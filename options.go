@@ -142,7 +142,7 @@ type Options struct {
 	// ShutdownTimeout is how long handlers may go on after Run's context is done.
 	// Then their contexts end with [ErrShutdown] as the cause, and what has not
 	// begun is made visible again. Run returns within 3 s more, whatever handlers
-	// do. A receive that is out is waited for, 1.25 s even if this is shorter: the messages
+	// do. A receive that is out is waited for, 1.5 s even if this is shorter: the messages
 	// of one that is cut would stay hidden. 0 means 25 s, which fits into the 30 s
 	// that Kubernetes gives.
 	ShutdownTimeout time.Duration
