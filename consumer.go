@@ -850,7 +850,7 @@ func (r *run) interrupt() {
 // cutReceives ends the patience with receives that are out. The shortest poll may last longer than
 // a very short ShutdownTimeout; what it brings would stay hidden if it were cut.
 func (r *run) cutReceives(now time.Time) {
-	const shortestPoll = 1250 * time.Millisecond // of one second, and its answer
+	const shortestPoll = 1500 * time.Millisecond // of one second, and its answer
 	at := r.closed.Add(max(r.opts.ShutdownTimeout, shortestPoll))
 	if now.Before(at) {
 		r.loop.WakeAt(at)

@@ -368,7 +368,7 @@ func TestAFollowerOfALostMessageIsReportedAsGivenBack(t *testing.T) {
 		c := w.consumer(sluice.Options{PollTime: time.Second, ShutdownTimeout: 40 * time.Second})
 		stop := w.run(c, heeds(time.Hour))
 		time.Sleep(time.Second)
-		time.AfterFunc(time.Second, func() { w.server.ExpireLease(w.url, w.server.Messages("orders.fifo")[0].ID) })
+		time.AfterFunc(1500*time.Millisecond, func() { w.server.ExpireLease(w.url, w.server.Messages("orders.fifo")[0].ID) }) // no receive is out any more
 		var report *sluice.ShutdownError
 		require.ErrorAs(w, stop(), &report)
 		require.Equal(w, sluice.ShutdownError{GivenBack: 2, Abandoned: 1}, *report)

@@ -167,7 +167,7 @@ type Options struct {
 	// Then their contexts end with [ErrShutdown] as the cause, and what has not
 	// begun is made visible again, in as many calls at once as that needs, up to 512.
 	// Run returns within 3 s more, whatever handlers do. A receive that is out is
-	// waited for, 1.25 s even if this is shorter: the messages of one that is cut would
+	// waited for, 1.5 s even if this is shorter: the messages of one that is cut would
 	// stay hidden. It goes on while the machine sleeps. 0 means 25 s, which fits into
 	// the 30 s that Kubernetes gives.
 	ShutdownTimeout time.Duration

@@ -114,12 +114,18 @@ func (r *run) allowed(op string) {
 	r.log(slog.LevelDebug, "not refused any more", "queue", r.c.url, "call", op, "since", r.refusals[op].since)
 	delete(r.refusals, op)
 	r.refusing.Store(len(r.refusals) > 0)
+	if len(r.refusals) == 0 {
+		r.c.tally.Refusing(nil)
+	}
 	r.remind(time.Now())
 }
 
 // remind tells Health what is refused, and the log once a minute. It forgets what nothing was
 // heard of for long: of deletes when there are none to be made, say.
 func (r *run) remind(now time.Time) {
+	if len(r.refusals) == 0 {
+		return
+	}
 	var newest *refusal
 	var call string
 	for _, op := range queue.Operations {
@@ -133,15 +139,11 @@ func (r *run) remind(now time.Time) {
 		case newest == nil || f.latest.After(newest.latest):
 			newest, call = f, op
 		}
-		if now.Sub(f.said) >= sayAgain {
+		if now.Sub(f.said) >= sayAgain && !r.closing { // then the run's end says it
 			f.said = now
 			r.log(slog.LevelWarn, "SQS refuses a call", "queue", r.c.url, "call", op, "since", f.since, "err", f.err)
 		}
 		r.loop.WakeAt(f.said.Add(sayAgain))
-	}
-	if newest == nil {
-		r.c.tally.Refusing(nil)
-		return
 	}
 	r.c.tally.Refusing(r.c.failure(call, newest.err))
 }
@@ -179,14 +181,17 @@ func (r *run) probed(a *answer) {
 // purposes are what calls are made for.
 var purposes = map[string]string{
 	queue.OpReceive: "receiving from", queue.OpDelete: "deleting messages of",
-	queue.OpChange: "changing the visibility of messages of", queue.OpSend: "sending dead letters of",
+	queue.OpChange: "changing the visibility of messages of", queue.OpSend: "sending to the dead-letter queue",
 }
 
 // failure tells in one sentence which call about which queue failed, and why.
 func (c *Consumer) failure(op string, err error) error {
-	where := op
-	if c.region != "" {
-		where += ", region " + c.region
+	to, how := c.url, op
+	if op == queue.OpSend {
+		to = c.opts.DeadLetterQueueURL
 	}
-	return fmt.Errorf("%s %s (%s): %w", purposes[op], c.url, where, err)
+	if c.region != "" {
+		how += ", region " + c.region
+	}
+	return fmt.Errorf("%s %s (%s): %w", purposes[op], to, how, err)
 }

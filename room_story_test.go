@@ -266,7 +266,7 @@ func TestALingerDoesNotHoldUpAGroupThatHasMoreInTheQueue(t *testing.T) {
 			w.groups()
 			w.server.Inject(sqstest.Fault{Op: opReceive, Max: most})
 			w.slow(5 * time.Millisecond)
-			for i := range 200 {
+			for i := range 600 {
 				w.sendGroup("g0", fmt.Sprint("g0 ", i))
 			}
 			o := w.orderly()
@@ -287,7 +287,7 @@ func TestALingerDoesNotHoldUpAGroupThatHasMoreInTheQueue(t *testing.T) {
 				time.Sleep(time.Millisecond)
 				return nil
 			})
-			for !o.done(1, 200) {
+			for !o.done(1, 600) {
 				time.Sleep(time.Millisecond)
 			}
 			d = time.Since(w.began)
