@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice/internal/lease"
@@ -136,7 +137,7 @@ func TestAReceiptThatIsLostEndsAMessage(t *testing.T) {
 
 func TestAnErrorThatLastsIsRefused(t *testing.T) {
 	at(t, 3, func(d *desk) {
-		d.server.Inject(sqstest.Fault{Op: queue.OpDelete, Err: sqstest.AccessDenied()})
+		d.server.Inject(sqstest.Fault{Op: queue.OpDelete, Err: &types.UnsupportedOperation{}})
 		d.Delete(0, d.leases...)
 		synctest.Wait()
 		d.all(3, settle.Refused)
