@@ -46,7 +46,9 @@ type plan struct {
 	redrive   int // maxReceiveCount; 0: no dead-letter queue
 	deadDrop  bool
 	bulk      int           // bytes of the largest body where bytes in flight are bounded; 0: they are not
-	latency   time.Duration // of the network, at most, while it is healthy
+	latency   time.Duration // of a way on the network, at most, while it is healthy and its nature says nothing else
+	nature    nature
+	demand    demand
 
 	odds    [numFaults]float64 // that a fault meets a call
 	windows []window
@@ -89,6 +91,8 @@ func planFor(seed uint64) *plan {
 	p.runs()
 	p.load()
 	p.live(r)
+	p.demands()
+	p.natures()
 	return p
 }
 
@@ -221,11 +225,11 @@ func play(t *testing.T, seed uint64, at level) *world {
 func newWorld(t *testing.T, p *plan, at level) *world {
 	w := &world{
 		T: t, plan: p, level: at, dice: die(p.seed),
-		server: sqstest.New(sqstest.Seed(p.seed)),
-		hist:   &history{began: time.Now(), said: map[string]bool{}},
-		heal:   make(chan struct{}), close: make(chan struct{}),
+		hist: &history{began: time.Now(), said: map[string]bool{}},
+		heal: make(chan struct{}), close: make(chan struct{}),
 		numbers: map[string]int{}, bad: map[int]bool{}, sizes: map[int]int{}, runs: map[string]int{}, calls: map[string]int{},
 	}
+	w.server = sqstest.New(w.serverOptions()...)
 	w.server.Observe(w.observe)
 	w.grave = w.server.MustCreateQueue(p.graves(), nil)
 	w.url = w.createQueue()
@@ -299,11 +303,17 @@ func (w *world) healed() bool {
 	}
 }
 
-// send is the actor that sends messages: in bursts, over three quarters of the
-// time in which the world is active.
+// send is the actor that sends messages: some before anybody is there for them, and the
+// others as a load, or in bursts over three quarters of the time in which the world is
+// active.
 func (w *world) send() {
 	r := w.dice.named("sender").rand()
-	left := w.messages
+	w.sendBurst(r, 0, w.demand.early)
+	if w.demand.shape != inBursts {
+		w.sendLoad(r, w.demand.early)
+		return
+	}
+	left := w.messages - w.demand.early
 	for i := range w.bursts {
 		n := left / (w.bursts - i)
 		left -= n
