@@ -17,7 +17,7 @@ type demand struct {
 	early  int             // messages that are there before the first process: what an outage has left
 	late   time.Duration   // when the first process starts, besides up to 3 s
 	leaves int             // the process that leaves for good in the middle of it; 0: none
-	heavy  bool            // hundreds of messages or more, and handlers that are quick
+	heavy  bool            // hundreds of messages or more, and handlers that are quick; see weigh
 }
 
 // A shape is how a load changes.
@@ -39,7 +39,7 @@ func (p *plan) demands() {
 	if p.mood.hours {
 		return
 	}
-	if r.Float64() < 0.03 {
+	if p.demand.heavy {
 		p.beHeavy(r)
 	}
 	if p.demand.heavy || r.Float64() < 0.4 {
@@ -55,16 +55,24 @@ func (p *plan) demands() {
 	p.send(r)
 }
 
+// weigh decides whether a world is heavy. Most of those are calm, so that nothing but
+// the library itself decides how it keeps up.
+func (p *plan) weigh() {
+	d := die(p.seed).named("heavy")
+	p.demand.heavy = d.under(0.04)
+	p.calm = p.calm || p.demand.heavy && d.of(1).under(0.7)
+}
+
 // beHeavy makes a world of many messages, and of handlers that are quick enough for them.
 func (p *plan) beHeavy(r *rand.Rand) {
-	p.demand.heavy = true
 	p.messages = 300 + r.IntN(1200)
-	p.mood.longest = min(p.mood.longest, 50*time.Millisecond)
+	p.mood.longest = oneOf(r, time.Millisecond, 5*time.Millisecond, 50*time.Millisecond)
+	if p.options.BatchSize > 1 {
+		p.options.BatchSize = oneOf(r, 2, 10, 100)
+		p.options.BatchBytes = 0
+	}
 	p.options.Concurrency = 10 + r.IntN(50)
 	p.options.Receivers = 4 + r.IntN(16)
-	if p.calm {
-		p.mood.longest = min(p.mood.longest, 5*time.Second/time.Duration(p.options.BatchSize))
-	}
 }
 
 // leave lets a process that is not the first go for good, and not come back.

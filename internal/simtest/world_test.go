@@ -74,6 +74,7 @@ func planFor(seed uint64) *plan {
 		active:    span(r, 30*time.Second, 6*time.Minute),
 		latency:   oneOf(r, 5*time.Millisecond, 20*time.Millisecond, 80*time.Millisecond),
 	}
+	p.weigh()
 	if p.fifo || r.Float64() < 0.2 {
 		p.groups = 1 + r.IntN(12)
 	}
