@@ -9,9 +9,9 @@ import (
 
 // loadsAreFollowed is I15: no free handler beside a waiting message. In a calm world a
 // message is not left in the queue, while a life has a slot free for it, for longer than
-// two round trips and what is granted besides; see [studied.granted]. Only as many as
-// bad luck explains may be. And in every world there are never a thousand messages for a
-// minute beside handlers that have nothing to do; see [studied.watches].
+// two round trips and what is granted besides; see [keeping.granted]. Only as many as bad
+// luck explains may be. And in every world there are never a thousand messages for a
+// minute beside handlers that have nothing to do; see [keeping.watches].
 func loadsAreFollowed(s *studied) {
 	timely := s.calm && s.bulk == 0 && s.mode != counted // else a bound holds receives back
 	if s.mood.hours || !timely && s.messages <= many {
@@ -37,29 +37,39 @@ type keeping struct {
 	lives   []*capacity
 }
 
-// takesInTime checks how long messages were left beside free slots. One in a hundred may
-// be unlucky, as some are that lie on a server which is not asked.
+// takesInTime checks how long messages were left beside free slots. A quarter of them may
+// be left for longer than is granted, and one in a hundred for longer than three times
+// that: some lie on a server that is not asked, and how many receives are needed has to be
+// found out while the latency and the size of answers vary.
 func (k *keeping) takesInTime() {
-	var late []stay
-	worst, by := time.Duration(0), 0
-	for i, m := range k.stays {
-		hungry := time.Duration(0)
-		for _, l := range k.lives {
-			if share(l.free, k.options.Concurrency, m.from, m.to) >= mostlyBusy {
-				hungry = max(hungry, overlap(l.hungry, m.from, m.to))
-			}
+	var worst stay
+	late, lost, most := 0, 0, 0.0
+	for _, m := range k.stays {
+		over := float64(k.left(m)) / float64(k.granted(m))
+		if over > 1 {
+			late++
 		}
-		if over := hungry - k.granted(m); over > 0 {
-			late = append(late, m)
-			if over > worst {
-				worst, by = over, i
-			}
+		if over > 3 {
+			lost++
+		}
+		if over > most {
+			worst, most = m, over
 		}
 	}
-	if len(late) > max(2, k.messages/100) {
-		m := k.stays[by]
-		k.breachf(m.to, m.message, "%d of %d messages are left in the queue beside a free slot; this one for %v more than the %v that are granted, from %v on", len(late), k.messages, worst, k.granted(m), m.from)
+	if late > max(10, k.messages/4) || lost > max(2, k.messages/100) {
+		k.breachf(worst.to, worst.message, "%d of %d messages are left in the queue beside a free slot for too long, %d of them for three times as long; this one for %v from %v on, want at most %v",
+			late, k.messages, lost, k.left(worst), worst.from, k.granted(worst))
 	}
+}
+
+// left is for how long a message was in the queue while a life could have taken it.
+func (k *keeping) left(m stay) (hungry time.Duration) {
+	for _, l := range k.lives {
+		if share(l.free, k.options.Concurrency, m.from, m.to) >= mostlyBusy {
+			hungry = max(hungry, overlap(l.hungry, m.from, m.to))
+		}
+	}
+	return hungry
 }
 
 // mostlyBusy is the share of free slots below which it is handlers that are too few. A
@@ -74,7 +84,7 @@ const mostlyBusy = 0.2
 //     by what answers do bring. A burst costs so much; a pool that is there already would
 //     cost a connection and a call for each receive of it.
 //   - In batches half of the wait time and at most 5 s, as Options.WaitTime says.
-//   - A round trip for each empty answer by chance, as it says that there is nothing.
+//   - A round trip for each of two empty answers by chance, as they say that there is nothing.
 func (k *keeping) granted(m stay) time.Duration {
 	trip := k.roundTrip()
 	there := most(k.visible, m.from, m.to) + k.nature.disorder
@@ -83,12 +93,13 @@ func (k *keeping) granted(m stay) time.Duration {
 	if k.options.BatchSize > 1 {
 		wait += min(k.options.WaitTime/2, maxHold)
 	}
+	hollows := 0
 	for _, at := range k.hollows {
 		if at >= m.from-trip && at <= m.to {
-			wait += trip
+			hollows++
 		}
 	}
-	return wait
+	return wait + time.Duration(min(2, hollows))*trip
 }
 
 // fill is how many messages a receive brings where they wait: up to ten, and up to what

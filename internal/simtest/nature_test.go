@@ -35,7 +35,7 @@ type sizes struct{ least, most int }
 // nature, in calm worlds too: none of it is a fault.
 func (p *plan) natures() {
 	r := die(p.seed).named("nature").rand()
-	if r.Float64() >= 0.6 {
+	if r.Float64() >= 0.6 && !p.demand.heavy {
 		return
 	}
 	n := &p.nature
