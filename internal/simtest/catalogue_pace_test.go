@@ -22,11 +22,6 @@ var paceMutants = []mutant{
 		{lawGo, "p.there = p.arrival.rate * p.row.behind(r, v.Now).Seconds()", "p.there = 0 * p.row.behind(r, v.Now).Seconds()"},
 		{lawGo, "case r.missed, r.full && p.row.n > 1 && v.Now.Sub(p.row.since) > calm:", "case r.missed:"},
 	}},
-	// What was learned, how many receivers the queue is worth, is halved by each answer that
-	// has missed nothing.
-	{"what was learned is halved", []edit{
-		{lawGo, "func (p *Pace) fewer(n float64) { p.want = max(1, p.want-n) }", "func (p *Pace) fewer(float64) { p.want = max(1, p.want/2) }"},
-	}},
 	// An answer that brings less than was asked for is taken for an empty queue: one receiver
 	// is enough.
 	{"a short answer means an empty queue", []edit{

@@ -62,7 +62,14 @@ type window struct {
 	from, to time.Duration
 }
 
-func planFor(seed uint64) *plan {
+// planFor is what a seed decides.
+func planFor(seed uint64) *plan { return draw(seed, false) }
+
+// barePlan is what a seed decided before worlds had natures and demands of their own. Old
+// seeds are worlds of such plans.
+func barePlan(seed uint64) *plan { return draw(seed, true) }
+
+func draw(seed uint64, old bool) *plan {
 	r := die(seed).named("plan").rand()
 	p := &plan{
 		seed:      seed,
@@ -74,7 +81,9 @@ func planFor(seed uint64) *plan {
 		active:    span(r, 30*time.Second, 6*time.Minute),
 		latency:   oneOf(r, 5*time.Millisecond, 20*time.Millisecond, 80*time.Millisecond),
 	}
-	p.weigh()
+	if !old {
+		p.weigh()
+	}
 	if p.fifo || r.Float64() < 0.2 {
 		p.groups = 1 + r.IntN(12)
 	}
@@ -92,6 +101,10 @@ func planFor(seed uint64) *plan {
 	p.runs()
 	p.load()
 	p.live(r)
+	if old {
+		p.demand.shape = inBursts
+		return p
+	}
 	p.demands()
 	p.natures()
 	return p
@@ -215,9 +228,15 @@ type world struct {
 // play makes the world of a seed, lets it happen and returns it.
 func play(t *testing.T, seed uint64, at level) *world {
 	t.Helper()
+	return playPlan(t, planFor(seed), at)
+}
+
+// playPlan makes the world of a plan, lets it happen and returns it.
+func playPlan(t *testing.T, p *plan, at level) *world {
+	t.Helper()
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
-		w = newWorld(t, planFor(seed), at)
+		w = newWorld(t, p, at)
 		w.run()
 	})
 	return w
