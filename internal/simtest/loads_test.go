@@ -96,9 +96,9 @@ var few = [][]consumption{
 // all are all of them, for whoever has an hour: LOADS=all.
 func all() (every []consumption) {
 	for _, size := range []int{1, 2, 10, 100, 1000, 10_000} {
-		for _, latency := range []time.Duration{5, 20, 50, 150} {
+		for _, ms := range []int{5, 20, 50, 150} {
 			for _, fifo := range []bool{false, true} {
-				every = append(every, consumption{size: size, wait: time.Second, latency: latency * time.Millisecond, fifo: fifo})
+				every = append(every, consumption{size: size, wait: time.Second, latency: time.Duration(ms) * time.Millisecond, fifo: fifo})
 			}
 		}
 	}

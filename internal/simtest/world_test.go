@@ -225,12 +225,6 @@ type world struct {
 	rest, graveyard []sqstest.Snapshot // of the queue and of the dead-letter queue, at the end
 }
 
-// play makes the world of a seed, lets it happen and returns it.
-func play(t *testing.T, seed uint64, at level) *world {
-	t.Helper()
-	return playPlan(t, planFor(seed), at)
-}
-
 // playPlan makes the world of a plan, lets it happen and returns it.
 func playPlan(t *testing.T, p *plan, at level) *world {
 	t.Helper()
