@@ -78,10 +78,17 @@ func (w *world) process(i int) {
 	var lives sync.WaitGroup
 	defer lives.Wait()
 	r := w.dice.named("process").of(uint64(i)).rand()
-	time.Sleep(span(r, 0, 3*time.Second))
+	time.Sleep(w.demand.late + span(r, 0, 3*time.Second))
 	l := w.start(&lives)
 	for _, next := range w.lives[i] {
 		l = w.await(l, &lives, r, next.at-time.Since(w.hist.began))
+		if next.what == left {
+			w.hist.add(event{kind: stopAsked, inc: l.inc, note: string(left)})
+			l.stop()
+			<-l.ended
+			<-w.close
+			return
+		}
 		l = w.happen(l, &lives, next)
 	}
 	for {

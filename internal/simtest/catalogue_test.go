@@ -1,5 +1,7 @@
 package simtest
 
+import "slices"
+
 const (
 	async    = "async.go"
 	batchGo  = "batch.go"
@@ -19,7 +21,7 @@ const (
 const callsHandler = "c.err = guard(func() error { return r.handler(ctx, messages) })"
 
 // mutants are the bugs that consumers of SQS and of other queues have shipped.
-var mutants = []mutant{
+var mutants = slices.Concat([]mutant{
 	{"delete before the handler ends (data-prepper#6999)", []edit{{async, callsHandler, "for _, h := range c.batch {\n\t\tr.settler.Delete(0, &h.lease)\n\t}\n\t" + callsHandler}}},
 	{"delete on panic (SqsPoller#48)", []edit{{async, callsHandler, callsHandler + "\n\tif _, panicked := errors.AsType[*PanicError](c.err); panicked {\n\t\tc.err = nil\n\t}"}}},
 	{"delete on decode error (conductor#1092)", []edit{{async, "\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn fn(ctx, v)", "\t\tif err != nil {\n\t\t\treturn nil\n\t\t}\n\t\treturn fn(ctx, v)"}}},
@@ -62,7 +64,7 @@ var mutants = []mutant{
 	{"lost lease that does not cancel the handler", []edit{{consumer, "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.origin.id, cause))", "_ = ErrLeaseLost"}}},
 	{"batch handed over too late (redpanda#694)", []edit{{batchGo, "return c.waiting[0].arrived.Add(c.wait)", "return c.waiting[0].arrived.Add(c.wait + time.Second)"}}},
 	{"a duplicate handled twice at once", []edit{{consumer, "if r.hand[h.key()] != nil {", "if false {"}}},
-	{"receivers that do not rest when the queue is empty", []edit{{paceGo, "case a.Got == 0:\n\t\tp.want = 1\n", "case a.Got == 0:\n"}}},
+	{"receivers that do not rest when the queue is empty", []edit{{lawGo, "\t\tp.n = 1 // nobody sends anything\n", ""}, {paceGo, "if p.out >= p.receivers(v.Now) || p.out > 0 && p.dry {", "if p.out >= p.receivers(v.Now) {"}}},
 	{"renewals at a quarter of the lease", []edit{{leaseRun, "l.due = c.sent + k.cfg.Timeout/2", "l.due = c.sent + k.cfg.Timeout/4"}}},
 	{"back-off without an upper bound", []edit{{paceGo, "bound := min(maxDelay.Seconds(), ", "bound := min(3600, "}}},
 	{"Drain that ends at the first empty answer", []edit{{consumer, "\tif r.empty && a.alone && r.out == 0 && !r.busy() {\n\t\tr.empties++\n", "\tif r.empty {\n\t\tr.empties += 2\n"}}},
@@ -78,4 +80,4 @@ var mutants = []mutant{
 	{"refused receives are tried again at once", []edit{{refusal, "return !now.Before(f.again), f.again", "return true, f.again"}, {consumer, "Failed: true, Throttled: fault == queue.Throttled}", "Failed: fault != queue.Refused, Void: fault == queue.Refused, Throttled: fault == queue.Throttled}"}}},
 	{"refusals of hours apart count as one", []edit{{refusal, "if f == nil || now.Sub(f.latest) > apart {", "if f == nil {"}, {refusal, "\tif f := r.refusals[op]; f != nil && !sent.Before(f.since) {\n\t\tr.allowed(op)\n", "\tif f := r.refusals[op]; f != nil && false {\n\t\tr.allowed(op)\n"}, {refusal, "case now.Sub(f.latest) > apart:", "case now.Sub(f.latest) > apart && false:"}}},
 	{"body in the cause of a lost lease", []edit{{consumer, "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.origin.id, cause))", "h.call.cancel(fmt.Errorf(\"%w: message %s: %w\", ErrLeaseLost, h.Body, cause))"}}},
-}
+}, paceMutants)

@@ -35,6 +35,7 @@ func check(w *world) (broken []breach) {
 		{"I12", countsAgree},
 		{"I13", secretsStaySecret},
 		{"I14", runsEndByThemselves},
+		{"I15", loadsAreFollowed},
 	}
 	for _, i := range invariants {
 		s.invariant = i.name
@@ -46,14 +47,16 @@ func check(w *world) (broken []breach) {
 // A studied history is one that can be asked about messages, lives and calls.
 type studied struct {
 	*world
-	events    []event
-	byMessage map[string][]event // those that concern one message
-	of        map[string]string  // receipt handle → message
-	lives     map[int]*lived
-	void      map[handling]bool // successes that do not count, see voidSuccesses
-	calmAt    time.Duration     // when faults ended
-	purgedAt  time.Duration     // when the queue was deleted last; -1: never
-	end       time.Duration
+	events     []event
+	byMessage  map[string][]event // those that concern one message
+	of         map[string]string  // receipt handle → message
+	lives      map[int]*lived
+	void       map[handling]bool // successes that do not count, see voidSuccesses
+	calmAt     time.Duration     // when faults ended
+	purgedAt   time.Duration     // when the queue was deleted last; -1: never
+	end        time.Duration
+	hollows    []time.Duration // when answers were empty by chance
+	meanAnswer float64         // messages of an answer that has any
 
 	invariant string
 	counts    map[string]int // breaches, by invariant
@@ -82,6 +85,7 @@ func study(w *world) *studied {
 	if w.studied != nil {
 		return w.studied
 	}
+	answers, got := 0, 0
 	s := &studied{
 		world: w, events: w.hist.events, byMessage: map[string][]event{}, of: map[string]string{}, lives: map[int]*lived{}, counts: map[string]int{}, purgedAt: -1,
 	}
@@ -94,6 +98,8 @@ func study(w *world) *studied {
 			s.calmAt = e.at
 		case gone:
 			s.purgedAt = e.at
+		case hollow:
+			s.hollows = append(s.hollows, e.at)
 		}
 		s.end = e.at
 		if e.message != "" {
@@ -102,6 +108,10 @@ func study(w *world) *studied {
 		for _, h := range e.handles {
 			s.byMessage[s.of[h]] = append(s.byMessage[s.of[h]], e)
 		}
+		if len(e.got) > 0 {
+			answers++
+			got += len(e.got)
+		}
 		for _, r := range e.got {
 			s.byMessage[r.message] = append(s.byMessage[r.message], e)
 		}
@@ -109,6 +119,7 @@ func study(w *world) *studied {
 			s.life(e.inc).note(e)
 		}
 	}
+	s.meanAnswer = float64(got) / float64(max(1, answers))
 	s.voidSuccesses()
 	w.studied = s
 	return s

@@ -83,7 +83,7 @@ func (c *coverage) add(w *world) {
 	if w.calm {
 		c.calm++
 	}
-	if w.calm && w.bulk == 0 { // else receives have to ask for less
+	if w.calm && w.bulk == 0 && w.nature.plain() && !w.demand.heavy { // else receives have to ask for less, or bring less
 		c.calmMessages += messages
 		c.spend(useful)
 	}

@@ -38,6 +38,7 @@ const (
 	paused     kind = "pause"
 	resumed    kind = "resume"
 	gone       kind = "queue deleted"
+	hollow     kind = "empty answer, by chance"
 	calmed     kind = "faults end"
 )
 

@@ -28,7 +28,7 @@ type holding struct {
 // said (F10) is not among it.
 func handlersHaveLeases(s *studied) {
 	for inc, l := range s.lives {
-		k := &leaseKeeper{studied: s, inc: inc, life: l, of: map[string]*holding{}, asked: map[int]event{}}
+		k := &leaseKeeper{studied: s, inc: inc, life: l, of: map[string]*holding{}, open: map[string]*holding{}, asked: map[int]event{}}
 		for _, e := range l.events {
 			if l.to > 0 && e.at > l.to {
 				break
@@ -45,7 +45,8 @@ type leaseKeeper struct {
 	inc   int
 	life  *lived
 	of    map[string]*holding
-	asked map[int]event // requests, by call
+	open  map[string]*holding // those that are not settled, and some that are
+	asked map[int]event       // requests, by call
 }
 
 func (k *leaseKeeper) holding(message string) *holding {
@@ -121,6 +122,7 @@ func (k *leaseKeeper) answer(req, e event) {
 		if !h.settled && !h.lost && r.count < h.count {
 			continue // the answer was overtaken by that of a later receive
 		}
+		k.open[r.message] = h
 		*h = holding{count: r.count, known: e.at, from: req.at, until: req.at + req.asked, handle: r.handle, tried: req.at, call: h.call, lost: req.at+req.asked <= e.at, failed: h.failed && !h.settled}
 	}
 	for i, handle := range e.handles {
@@ -156,8 +158,9 @@ func (k *leaseKeeper) deleteAnswered(h *holding, e event, i int) {
 // overdue looks for what should have happened before a time.
 func (k *leaseKeeper) overdue(now time.Duration) {
 	const again = 12 * time.Second // the longest back-off, and a call that takes its time
-	for m, h := range k.of {
+	for m, h := range k.open {
 		if h.settled {
+			delete(k.open, m)
 			continue
 		}
 		late := max(h.until, h.known) + time.Second

@@ -105,7 +105,7 @@ func (s *studied) endsEmpty(inc int, l *lived, k *ledger, last event) {
 	}
 	from := k.asked[last.call].at
 	if slices.ContainsFunc(s.events, func(e event) bool {
-		return e.kind == struck && e.op == opReceive && e.at >= from && e.at <= last.at
+		return (e.kind == struck && e.op == opReceive || e.kind == hollow) && e.at >= from && e.at <= last.at
 	}) {
 		return // it was told that the queue was empty
 	}

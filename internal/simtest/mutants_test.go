@@ -62,9 +62,10 @@ type kill struct {
 }
 
 // hunt plays seeds with a mutant's binary until one of them breaks.
-func hunt(t *testing.T, binary string, from uint64, most int) kill {
+func hunt(t *testing.T, binary string, from uint64, most int, more ...string) kill {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestHunt$", "-test.v", "-test.timeout=20m", "-hunt", "-seeds="+strconv.Itoa(most))
+	args := append([]string{"-test.run=^TestHunt$", "-test.v", "-test.timeout=20m", "-hunt", "-seeds=" + strconv.Itoa(most)}, more...)
+	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Env = append(os.Environ(), "SEED_BASE="+strconv.FormatUint(from, 10))
 	out, err := cmd.CombinedOutput()
 	if err == nil {
@@ -107,7 +108,7 @@ func TestHunt(t *testing.T) {
 		fmt.Fprintln(os.Stderr, "hunt: seed", seed)
 		const hangs = 2 * time.Minute // of real time, where worlds take milliseconds
 		watch := time.AfterFunc(hangs, func() { panic("this world hangs") })
-		if broken := check(play(t, seed, atSeam)); len(broken) > 0 {
+		if broken := check(playPlan(t, planOf(seed), atSeam)); len(broken) > 0 {
 			fmt.Fprintln(os.Stderr, "hunt: seed", seed, "breaks", broken[0].invariant)
 			t.FailNow()
 		}
@@ -161,14 +162,19 @@ func (m mutant) dies(t *testing.T, binary string, before map[string]uint64) {
 	t.Helper()
 	if seed, known := before[m.bug]; known {
 		if k := hunt(t, binary, seed, 1); k.seeds > 0 {
-			m.countsOnlyIfCleanLives(t, seed)
+			m.countsOnlyIfCleanLives(t, planFor(seed))
 			t.Logf("killed by the seed that killed it before, with %s", k.by)
+			return
+		}
+		if k := hunt(t, binary, seed, 1, "-bare"); k.seeds > 0 {
+			m.countsOnlyIfCleanLives(t, barePlan(seed))
+			t.Logf("killed by the seed that killed it before, in its bare world, with %s", k.by)
 			return
 		}
 	}
 	k := hunt(t, binary, huntBase(0), huntSeeds)
 	require.Positive(t, k.seeds, "%s lives after %d seeds from %d", m.bug, huntSeeds, huntBase(0))
-	m.countsOnlyIfCleanLives(t, k.seed)
+	m.countsOnlyIfCleanLives(t, planFor(k.seed))
 	t.Logf("killed by seed %d after %d seeds, with %s; testdata/kills does not know it", k.seed, k.seeds, k.by)
 }
 
@@ -184,16 +190,16 @@ func (m mutant) diesThrice(t *testing.T, binary string) []kill {
 			ks[h] = kill{seeds: huntSeeds + 1, by: "nobody"}
 			continue
 		}
-		m.countsOnlyIfCleanLives(t, ks[h].seed)
+		m.countsOnlyIfCleanLives(t, planFor(ks[h].seed))
 	}
 	slices.SortFunc(ks, func(a, b kill) int { return a.seeds - b.seeds })
 	return ks
 }
 
 // countsOnlyIfCleanLives checks that a seed breaks because of the mutant.
-func (m mutant) countsOnlyIfCleanLives(t *testing.T, seed uint64) {
+func (m mutant) countsOnlyIfCleanLives(t *testing.T, p *plan) {
 	t.Helper()
-	require.Empty(t, check(play(t, seed, atSeam)), "seed %d breaks without the mutant too: %s", seed, m.bug)
+	require.Empty(t, check(playPlan(t, p, atSeam)), "seed %d breaks without the mutant too: %s", p.seed, m.bug)
 }
 
 func huntBase(h int) uint64 { return 1_000_000 * uint64(h+1) }

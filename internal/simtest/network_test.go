@@ -81,8 +81,7 @@ func (v *wire) call(op, attempt string, says ...string) die {
 // trip draws how a call fares.
 func (v *wire) trip(op, attempt string, says ...string) trip {
 	d := v.call(op, attempt, says...)
-	least := 500 * time.Microsecond
-	t := trip{up: d.of(1).between(least, v.w.latency), down: d.of(2).between(least, v.w.latency), late: d.of(8).between(time.Microsecond, least)}
+	t := trip{up: v.w.way(d.of(1)), down: v.w.way(d.of(2)), late: d.of(8).between(time.Microsecond, 500*time.Microsecond)}
 	if v.w.calm || v.w.healed() {
 		return t
 	}

@@ -16,6 +16,7 @@ var (
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed and print its history; 0: none")
 	aboutFlag = flag.String("about", "", "with -seed: only what concerns the message whose id begins so")
 	levelFlag = flag.String("level", string(atSeam), "the level of -seed: L1, L2 or L2-direct")
+	bareFlag  = flag.Bool("bare", false, "with -seed or -hunt: worlds without natures and demands of their own, as old seeds are")
 	huntFlag  = flag.Bool("hunt", false, "let TestHunt play until a seed breaks")
 )
 
@@ -42,7 +43,20 @@ func base() uint64 {
 // examine plays a seed and holds it against the invariants.
 func examine(t *testing.T, seed uint64, at level) *world {
 	t.Helper()
-	w := play(t, seed, at)
+	return examinePlan(t, planFor(seed), at)
+}
+
+// planOf is the plan of a seed that was given by a flag.
+func planOf(seed uint64) *plan {
+	if *bareFlag {
+		return barePlan(seed)
+	}
+	return planFor(seed)
+}
+
+func examinePlan(t *testing.T, p *plan, at level) *world {
+	t.Helper()
+	w := playPlan(t, p, at)
 	if broken := check(w); len(broken) > 0 {
 		t.Error(w.report(broken))
 	}
@@ -87,8 +101,12 @@ func TestNoInvariantIsBrokenWithTheSDK(t *testing.T) {
 	}
 }
 
-// twice is the level of a stored seed that is played twice.
-const twice level = "twice"
+// Levels of stored seeds only.
+const (
+	twice     level = "twice"      // L1, played twice
+	bareOnce  level = "bare"       // L1, with a bare plan
+	bareTwice level = "bare-twice" // that, played twice
+)
 
 func TestSeedsThatBrokeOnceDoNotBreakAgain(t *testing.T) {
 	text, err := os.ReadFile("testdata/seeds")
@@ -105,7 +123,11 @@ func TestSeedsThatBrokeOnceDoNotBreakAgain(t *testing.T) {
 			t.Parallel()
 			switch at := level(fields[0]); at {
 			case twice:
-				playTwice(t, seed)
+				playTwice(t, planFor, seed)
+			case bareTwice:
+				playTwice(t, barePlan, seed)
+			case bareOnce:
+				examinePlan(t, barePlan(seed), atSeam)
 			case withSDK:
 				examine(t, seed, withSDK)
 				examine(t, seed, pastSDK)
@@ -121,15 +143,15 @@ func TestTheSameSeedIsTheSameWorld(t *testing.T) {
 		seed := base() + uint64(i)
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
-			playTwice(t, seed)
+			playTwice(t, planFor, seed)
 		})
 	}
 }
 
 // playTwice plays a seed twice and compares all that happened.
-func playTwice(t *testing.T, seed uint64) {
+func playTwice(t *testing.T, draw func(uint64) *plan, seed uint64) {
 	t.Helper()
-	one, two := play(t, seed, atSeam).hist.trace(), play(t, seed, atSeam).hist.trace()
+	one, two := playPlan(t, draw(seed), atSeam).hist.trace(), playPlan(t, draw(seed), atSeam).hist.trace()
 	for k := range min(len(one), len(two)) {
 		require.Equal(t, one[k], two[k], "line %d of the trace", k)
 	}
@@ -141,7 +163,7 @@ func TestReplay(t *testing.T) {
 	if *seedFlag == 0 {
 		t.Skip("no -seed")
 	}
-	w := examine(t, *seedFlag, level(*levelFlag))
+	w := examinePlan(t, planOf(*seedFlag), level(*levelFlag))
 	t.Log(w.plan)
 	if *aboutFlag == "" {
 		t.Log("\n" + strings.Join(w.hist.trace(), "\n"))

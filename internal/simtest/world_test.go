@@ -46,7 +46,9 @@ type plan struct {
 	redrive   int // maxReceiveCount; 0: no dead-letter queue
 	deadDrop  bool
 	bulk      int           // bytes of the largest body where bytes in flight are bounded; 0: they are not
-	latency   time.Duration // of the network, at most, while it is healthy
+	latency   time.Duration // of a way on the network, at most, while it is healthy and its nature says nothing else
+	nature    nature
+	demand    demand
 
 	odds    [numFaults]float64 // that a fault meets a call
 	windows []window
@@ -61,7 +63,14 @@ type window struct {
 	from, to time.Duration
 }
 
-func planFor(seed uint64) *plan {
+// planFor is what a seed decides.
+func planFor(seed uint64) *plan { return draw(seed, false) }
+
+// barePlan is what a seed decided before worlds had natures and demands of their own. Old
+// seeds are worlds of such plans.
+func barePlan(seed uint64) *plan { return draw(seed, true) }
+
+func draw(seed uint64, old bool) *plan {
 	r := die(seed).named("plan").rand()
 	p := &plan{
 		seed:      seed,
@@ -72,6 +81,9 @@ func planFor(seed uint64) *plan {
 		bursts:    1 + r.IntN(12),
 		active:    span(r, 30*time.Second, 6*time.Minute),
 		latency:   oneOf(r, 5*time.Millisecond, 20*time.Millisecond, 80*time.Millisecond),
+	}
+	if !old {
+		p.weigh()
 	}
 	if p.fifo || r.Float64() < 0.2 {
 		p.groups = 1 + r.IntN(12)
@@ -91,6 +103,12 @@ func planFor(seed uint64) *plan {
 	p.load()
 	p.live(r)
 	p.refusedTimes()
+	if old {
+		p.demand.shape = inBursts
+		return p
+	}
+	p.demands()
+	p.natures()
 	return p
 }
 
@@ -209,12 +227,12 @@ type world struct {
 	rest, graveyard []sqstest.Snapshot // of the queue and of the dead-letter queue, at the end
 }
 
-// play makes the world of a seed, lets it happen and returns it.
-func play(t *testing.T, seed uint64, at level) *world {
+// playPlan makes the world of a plan, lets it happen and returns it.
+func playPlan(t *testing.T, p *plan, at level) *world {
 	t.Helper()
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
-		w = newWorld(t, planFor(seed), at)
+		w = newWorld(t, p, at)
 		w.run()
 	})
 	return w
@@ -223,11 +241,11 @@ func play(t *testing.T, seed uint64, at level) *world {
 func newWorld(t *testing.T, p *plan, at level) *world {
 	w := &world{
 		T: t, plan: p, level: at, dice: die(p.seed),
-		server: sqstest.New(sqstest.Seed(p.seed)),
-		hist:   &history{began: time.Now(), said: map[string]bool{}},
-		heal:   make(chan struct{}), close: make(chan struct{}),
+		hist: &history{began: time.Now(), said: map[string]bool{}},
+		heal: make(chan struct{}), close: make(chan struct{}),
 		numbers: map[string]int{}, bad: map[int]bool{}, sizes: map[int]int{}, runs: map[string]int{}, calls: map[string]int{},
 	}
+	w.server = sqstest.New(w.serverOptions()...)
 	w.server.Observe(w.observe)
 	w.grave = w.server.MustCreateQueue(p.graves(), nil)
 	w.url = w.createQueue()
@@ -301,11 +319,17 @@ func (w *world) healed() bool {
 	}
 }
 
-// send is the actor that sends messages: in bursts, over three quarters of the
-// time in which the world is active.
+// send is the actor that sends messages: some before anybody is there for them, and the
+// others as a load, or in bursts over three quarters of the time in which the world is
+// active.
 func (w *world) send() {
 	r := w.dice.named("sender").rand()
-	left := w.messages
+	w.sendBurst(r, 0, w.demand.early)
+	if w.demand.shape != inBursts {
+		w.sendLoad(r, w.demand.early)
+		return
+	}
+	left := w.messages - w.demand.early
 	for i := range w.bursts {
 		n := left / (w.bursts - i)
 		left -= n
