@@ -41,7 +41,7 @@ func motoDeviations() map[string]string {
 		"queue attributes are not validated": {
 			"Limits/VisibilityTimeout", "Limits/MessageRetentionPeriod", "Limits/ReceiveMessageWaitTimeSeconds", "Limits/DelaySeconds",
 			"Limits/MaximumMessageSize", "AnUnknownAttributeCannotBeSet", "AnUnknownAttributeCannotBeCreated", "AStandardQueueHasNoFIFOAttributes",
-			"TheSuffixNeedsAFIFOQueue",
+			"TheSuffixNeedsAFIFOQueue", "AFlagIsTrueOrFalse",
 		},
 		"CreatedTimestamp is a fraction":                    {"CreatedTimestampIsInSeconds"},
 		"MaxResults is ignored":                             {"QueuesAreListedInPages"},

@@ -83,7 +83,9 @@ var queues = []Row{
 		again, err := c.tryCreate(name, "FifoQueue", "true", "ContentBasedDeduplication", "True")
 		c.ok(err)
 		c.is(&again, q)
-		c.refused(c.set(q, "ContentBasedDeduplication", "yes"), "InvalidAttributeValue", "Invalid value for the parameter ContentBasedDeduplication.")
+	}},
+	{Name: "AFlagIsTrueOrFalse", Source: apiCreate + ", ContentBasedDeduplication", run: func(c *trial) {
+		c.refused(c.set(c.fifo(), "ContentBasedDeduplication", "yes"), "InvalidAttributeValue", "Invalid value for the parameter ContentBasedDeduplication.")
 	}},
 	{Name: "NumbersAreToldAsNumbers", Source: apiCreate + ": the values are integers; inferred", run: func(c *trial) {
 		q := c.queue("DelaySeconds", "+05", "VisibilityTimeout", "007")

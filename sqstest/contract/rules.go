@@ -197,7 +197,7 @@ var aboutQueues = []Rule{
 		"ADeletedQueueIsGone", "ADeletedQueueEndsItsPolls", "ADeletedQueueCannotBeMadeAnewAtOnce", "ADeletedQueueCanBeMadeAnewAfterAMinute"),
 	shown("Attributes have bounds, and names that are known.",
 		"Limits/", "AnUnknownAttributeCannotBeRead", "AnUnknownAttributeCannotBeSet", "AnUnknownAttributeCannotBeCreated", "AStandardQueueHasNoFIFOAttributes", "ChangedAttributesAreTold"),
-	shown("Flags are taken in any case and told in lower case; numbers are told in digits.", "FlagsMayBeCapitalised", "NumbersAreToldAsNumbers"),
+	shown("Flags are taken in any case and told in lower case; numbers are told in digits.", "FlagsMayBeCapitalised", "AFlagIsTrueOrFalse", "NumbersAreToldAsNumbers"),
 	shown("A queue's type is decided when it is made.", "AStandardQueueCannotBecomeFIFO", "AFIFOQueueCannotBecomeStandard"),
 	unshown("A changed attribute holds after up to a minute, a changed retention after up to 15.", "in the embedded queue it holds at once"),
 	shown("Regions share nothing: a queue is found in its own alone, and its ARN tells it.",
