@@ -126,18 +126,18 @@ func TestARunThatHasItsMessagesWaitsForTheShutdownTimeoutAtMost(t *testing.T) {
 			tellHanging(t, func(w *world, hang <-chan struct{}) {
 				w.send(0, 1)
 				c := w.consumer(sluice.Options{MaxMessages: 1, ShutdownTimeout: time.Second})
-				var cause error
+				causes := make(chan error, 1)
 				err := c.Run(w.Context(), w.handler(func(ctx context.Context, _ []*sluice.Message) error {
 					<-ctx.Done()
-					cause = context.Cause(ctx)
+					causes <- context.Cause(ctx)
 					if deaf {
 						<-hang
 					}
-					return cause
+					return context.Cause(ctx)
 				}))
 				var report *sluice.ShutdownError
 				require.ErrorAs(w, err, &report)
-				require.ErrorIs(w, cause, sluice.ErrShutdown)
+				require.ErrorIs(w, <-causes, sluice.ErrShutdown)
 				require.LessOrEqual(w, time.Since(w.began), 4*time.Second)
 				if deaf {
 					require.Equal(w, sluice.ShutdownError{Abandoned: 1, Stuck: 1}, *report)

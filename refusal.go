@@ -67,6 +67,7 @@ func (r *run) refused(op string, err error) {
 		r.refusing.Store(true)
 	}
 	f.err, f.latest = err, now
+	r.c.tally.Refusing(r.c.failure(op, err))
 	patience := r.opts.GiveUpAfter
 	switch {
 	case op == queue.OpSend:
@@ -123,7 +124,7 @@ func (r *run) allowed(op string) {
 // remind tells Health what is refused, and the log once a minute. It forgets what nothing was
 // heard of for long: of deletes when there are none to be made, say.
 func (r *run) remind(now time.Time) {
-	if len(r.refusals) == 0 {
+	if len(r.refusals) == 0 || r.closing { // the end of the run says it
 		return
 	}
 	var newest *refusal
@@ -139,7 +140,7 @@ func (r *run) remind(now time.Time) {
 		case newest == nil || f.latest.After(newest.latest):
 			newest, call = f, op
 		}
-		if now.Sub(f.said) >= sayAgain && !r.closing { // then the run's end says it
+		if now.Sub(f.said) >= sayAgain {
 			f.said = now
 			r.log(slog.LevelWarn, "SQS refuses a call", "queue", r.c.url, "call", op, "since", f.since, "err", f.err)
 		}
