@@ -154,6 +154,7 @@ func TestAMessageOfAGroupIsNotDeletedAfterTheMachineSlept(t *testing.T) {
 		w.expireAll()
 		close(woken)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(w, []string{"a 0"}, seen, "what is behind it is not handled either")
 		require.Zero(w, w.calls(opDelete))
 		require.Zero(w, w.calls(opChange))
