@@ -41,25 +41,42 @@ type Client interface {
 	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, optFns ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
-// NewClient returns an SQS client whose HTTP connections fit a busy consumer: the
-// SDK's own keeps ten of them when they are idle, so that with more receives and
-// deletes at once nearly every call opens a new one. An HTTP client in cfg that
-// is not the SDK's, and any that optFns set, keeps its connections as it likes.
+// NewClient returns an SQS client whose HTTP connections fit a busy consumer. It speaks
+// HTTP/1.1, also to servers that offer HTTP/2, with one connection for each call that is
+// out. It keeps up to 3,000 idle connections: three for each of 1,000 [Options.Receivers].
+// The SDK's own client keeps ten of them, so that with more receives and deletes at once
+// nearly every call opens a new one. An HTTP client in cfg that is not the SDK's, and any
+// that optFns set, keeps its connections as it likes, and its HTTP/2.
 //
-// Nor does the client lose answers. The SDK closes the body of a request while the
+// The client loses no answers. The SDK closes the body of a request while the
 // connection may still look at it. Now and then the connection takes that for a failed
 // write, and ends before its answer is read: the SDK makes the call once more, and
 // the messages of the lost answer stay hidden for their visibility timeout. So the HTTP
 // client is wrapped, except for calls with an HTTP client of their own. A Consumer
-// sees to that in its own calls, with any client.
+// does so in its own calls, with any client of the SDK.
 //
-// A Consumer works with any client. Those who bring their own may want as many idle
+// A Consumer works with any client. Users who bring their own may want as many idle
 // connections per host as receives and deletes can be out at once, three times
-// [Options.Receivers], and HTTP/1.1. The calls of a client of the SDK that has no
-// middleware, interceptors, tracing or logging of its own go past the SDK's
-// middleware, which takes more of the processor than all else: as soon as a call of
-// the SDK's has shown that they are the same to the signature. A call that fails is
-// the SDK's to explain, and a client with anything of its own makes all its calls.
+// [Options.Receivers]. Five things are the same for all clients of the SDK:
+//
+//   - A receive is cut when nothing has come for its poll time and 5 s, or 10 s after
+//     others were cut. While an answer arrives, it is cut after 5 s of silence, and when its
+//     messages are visible to others again. On a slow line fewer receives are out, and
+//     they ask for fewer messages.
+//   - An answer of more than 61 MiB is refused: ten messages of 1 MiB, each byte of which
+//     JSON spells with six, are not longer.
+//   - A redirect is not followed, since the session token would go along.
+//   - A request that a server of HTTP/2 refused unseen is sent again.
+//   - Where MD5 is forbidden (GODEBUG=fips140=only), the digests of bodies are not checked.
+//
+// A call whose client ignores its context is left behind, and counts as failed. After 100
+// of them that have not returned, calls fail without being made; [Health] says so.
+//
+// The calls of a client of the SDK that has no middleware, interceptors, tracing or logging
+// of its own go past the SDK's middleware, which takes more of the processor than all else:
+// as soon as a call of the SDK's has shown that they are the same to the signature. A call
+// that fails is the SDK's to explain, and a client with anything of its own makes all its
+// calls.
 func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 	keep := func(o *sqs.Options) {
 		base, ok := o.HTTPClient.(*awshttp.BuildableClient)
@@ -67,14 +84,27 @@ func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 			return
 		}
 		o.HTTPClient = base.WithTransportOptions(func(t *http.Transport) {
-			const plenty = 512 // they are closed when they have been idle for long, so this is only a bound
+			const plenty = 3000 // three for each receiver there can be; they are closed when they have been idle for long
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = plenty, plenty
-			t.ForceAttemptHTTP2 = false // a connection for each call in flight: cheaper here than one for all
-			t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+			onlyHTTP1(t) // a connection for each call in flight: cheaper here than one for all
 		})
 	}
 	read := func(o *sqs.Options) { o.HTTPClient = queue.Whole(o.HTTPClient) }
 	return sqs.NewFromConfig(cfg, slices.Concat([]func(*sqs.Options){keep}, optFns, []func(*sqs.Options){read})...)
+}
+
+// onlyHTTP1 lets a transport speak HTTP/1.1 alone, and offer nothing else to servers: a
+// transport that was copied brings the offer of h2 along.
+func onlyHTTP1(t *http.Transport) {
+	t.ForceAttemptHTTP2 = false
+	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	if t.Protocols != nil {
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP1(true)
+	}
+	if t.TLSClientConfig != nil {
+		t.TLSClientConfig.NextProtos = slices.DeleteFunc(slices.Clone(t.TLSClientConfig.NextProtos), func(p string) bool { return p == "h2" })
+	}
 }
 
 // A Handler handles a batch of messages, 1 to [Options.BatchSize] of them. If it
@@ -584,13 +614,13 @@ type run struct {
 	warned   atomic.Int64 // when a log line said last that processors are short, in nanoseconds since 1970
 	latency  atomic.Int64 // moving average of calls that SQS answers at once, in nanoseconds
 
-	newCall  func() (context.Context, context.CancelCauseFunc)                    // for a handler call
-	fetch    func(try queue.Attempt, wait time.Duration) ([]types.Message, error) // makes a receive; ends by cut
-	cut      context.CancelFunc                                                   // at the shutdown timeout
-	handlers *crew.Crew                                                           // for handler calls
-	callers  *crew.Crew                                                           // for calls to SQS
-	helpers  sync.WaitGroup                                                       // for what runs all the time
-	tellers  sync.WaitGroup                                                       // for hooks, which are told of all the others do
+	newCall  func() (context.Context, context.CancelCauseFunc) // for a handler call
+	fetch    func(a *answer)                                   // makes a receive; ends by cut
+	cut      context.CancelFunc                                // at the shutdown timeout
+	handlers *crew.Crew                                        // for handler calls
+	callers  *crew.Crew                                        // for calls to SQS
+	helpers  sync.WaitGroup                                    // for what runs all the time
+	tellers  sync.WaitGroup                                    // for hooks, which are told of all the others do
 
 	// Owned by the loop.
 	pace       *pace.Pace
@@ -598,6 +628,9 @@ type run struct {
 	pile       *pile                 // nil on a FIFO queue
 	lines      *lines                // nil on a standard queue
 	attempts   queue.Attempts        // of a FIFO queue
+	line       *queue.Line           // on which answers come
+	unread     int                   // answers in a row that could not be read
+	unreadAt   time.Time             // when the latest of them came
 	hand       map[string]*held      // all messages held, by id
 	deletes    []*lease.Lease[*held] // to be made by the end of this turn
 	running    calls
@@ -665,9 +698,13 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	receives, cut := context.WithCancel(context.WithoutCancel(ctx))
 	r.cut = cut
 	r.newCall = func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(base) }
-	r.fetch = func(try queue.Attempt, wait time.Duration) ([]types.Message, error) {
-		return r.queue.Receive(receives, try.N, wait, try.ID)
+	r.fetch = func(a *answer) {
+		a.messages, a.began, a.err = r.queue.Fetch(receives, queue.Fetch{
+			N: a.asked, Wait: a.wait, Margin: a.margin, Attempt: a.try.ID,
+			Overdue: func(err error) { r.loop.Leave(&overdue{a, err}) },
+		})
 	}
+	r.line = queue.NewLine(o.VisibilityTimeout)
 	r.queue = &queue.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
 	r.clock = elapsed.New(o.ahead)
 	r.attempts.Clock = r.clock
@@ -966,10 +1003,16 @@ func (r *run) receive(now time.Time) {
 			r.loop.WakeAt(at)
 			return
 		}
+		if !r.useful(now) {
+			return
+		}
 		n, again := r.pace.Next(r.view(now))
 		if n == 0 {
 			r.loop.WakeAt(again)
 			return
+		}
+		if r.lines == nil { // a receive of a FIFO queue that is repeated asks for as much as before
+			n = r.line.Size(n, now)
 		}
 		since := r.pace.Sent(n)
 		r.out++
@@ -979,8 +1022,9 @@ func (r *run) receive(now time.Time) {
 		if probe {
 			wait = time.Second // what is granted is to be known soon
 		}
+		margin := r.line.Margin(wait)
 		r.loop.Begin(r.callers, func() (next crew.Work) {
-			a := &answer{asked: n, alone: alone, probe: probe, try: try, since: since, sent: time.Now(), err: errNoAnswer}
+			a := &answer{asked: n, alone: alone, probe: probe, try: try, since: since, wait: wait, margin: margin, sent: time.Now(), err: errNoAnswer}
 			ending := true
 			defer func() { // also when the client ends the goroutine
 				a.arrived = time.Now()
@@ -990,11 +1034,28 @@ func (r *run) receive(now time.Time) {
 				}
 				next = r.loop.Tell(a, r.callers)
 			}()
-			a.messages, a.err = r.fetch(try, wait)
+			r.fetch(a)
 			ending = false
 			return nil
 		})
 	}
+}
+
+// useful reports whether one more receive can do any good now: the line takes it, and
+// answers can be read. Each answer that cannot hides its messages and costs them a receive.
+func (r *run) useful(now time.Time) bool {
+	const several, rarely = 5, 30 * time.Second
+	if !r.line.Takes(r.out) {
+		return false
+	}
+	if r.unread < several {
+		return true
+	}
+	again := r.unreadAt.Add(rarely)
+	if r.out == 0 && now.Before(again) {
+		r.loop.WakeAt(again)
+	}
+	return r.out == 0 && !now.Before(again)
 }
 
 // attempt returns the receive to make for n messages. On a FIFO queue that may be one
@@ -1043,7 +1104,12 @@ type answer struct {
 	alone         bool // nothing was in progress when it was sent, by a run that drains
 	probe         bool // it finds out whether receives are still refused
 	try           queue.Attempt
-	since         time.Time // what the pace wants to know again
+	since         time.Time     // what the pace wants to know again
+	wait          time.Duration // for the first message
+	margin        time.Duration // beyond that, for the answer to begin
+	began         time.Time     // when it began to arrive; zero: nobody has seen that
+	seen          bool          // by the loop, as it came or when its time was over; owned by the loop
+	late          bool          // its time was over before it came; owned by the loop
 	sent, arrived time.Time
 	messages      []types.Message
 	err           error
@@ -1051,7 +1117,58 @@ type answer struct {
 
 func (a *answer) happen(r *run) { r.answered(a) }
 
+// arriving returns how long the answer has been arriving.
+func (a *answer) arriving() time.Duration {
+	if a.began.IsZero() {
+		return 0
+	}
+	return a.arrived.Sub(a.began)
+}
+
+// An overdue is a receive whose client has not returned although its time is over. Another
+// one takes its place.
+type overdue struct {
+	answer *answer
+	err    error
+}
+
+func (o *overdue) happen(r *run) {
+	if o.answer.seen {
+		return // it came just then
+	}
+	o.answer.late = true
+	r.probed(o.answer)
+	r.out--
+	r.asked -= o.answer.asked
+	r.unanswered(&answer{asked: o.answer.asked, try: o.answer.try, sent: o.answer.sent, err: o.err}, time.Now())
+}
+
+// answeredLate takes the messages of a receive whose time is over, if they are still
+// hidden from others.
+func (r *run) answeredLate(a *answer) {
+	n := len(a.messages)
+	if a.err != nil {
+		return // it has been said that it failed
+	}
+	r.recovered()
+	if n == 0 {
+		return
+	}
+	known := r.lines == nil || r.attempts.Found(a.try) // else it has been repeated, which brings the same
+	room := r.opts.MaxMessages == 0 || r.received+r.asked+n <= r.opts.MaxMessages
+	if known && room && time.Since(a.sent) < r.opts.VisibilityTimeout {
+		r.take(a)
+		return
+	}
+	r.log(slog.LevelWarn, "an answer came too late, its messages will be received again", "queue", r.c.url, "messages", n, "after", a.arrived.Sub(a.sent))
+}
+
 func (r *run) answered(a *answer) {
+	if a.late {
+		r.answeredLate(a)
+		return
+	}
+	a.seen = true
 	r.out--
 	r.asked -= a.asked
 	r.probed(a)
@@ -1062,6 +1179,10 @@ func (r *run) answered(a *answer) {
 	}
 	r.worked = true
 	r.granted(queue.OpReceive, a.sent)
+	r.unread = 0
+	if len(a.messages) > 0 {
+		r.line.Arrived(len(a.messages), a.arrived.Sub(a.sent), a.arriving(), r.out+1)
+	}
 	hungry := r.running.n < r.opts.Concurrency && r.collector.ready() < r.opts.BatchSize
 	r.recovered()
 	r.c.tally.LastReceive.Store(now.UnixNano())
@@ -1131,6 +1252,13 @@ func (r *run) unanswered(a *answer, now time.Time) {
 	fault := queue.ClassifyRequest(a.err)
 	if r.over {
 		return // the receive was cut
+	}
+	switch {
+	case queue.Cut(a.err):
+		r.line.Cut(r.out+1, now)
+	case queue.Unreadable(a.err):
+		r.unread++
+		r.unreadAt = now
 	}
 	if fault == queue.Lasting && a.try.Again { // what it would have repeated is not repeatable any more
 		r.pace.Answered(pace.Answer{Asked: a.asked, Sent: a.sent, Void: true}, r.view(now))

@@ -50,5 +50,13 @@ func (as *Attempts) since(first, now time.Time) time.Duration {
 	return as.Clock.Between(first, now)
 }
 
+// Found notes that the answer to a has come after all, and reports whether it was lost
+// until now. If not, a has been made again: what that brings is the same messages.
+func (as *Attempts) Found(a Attempt) bool {
+	before := len(as.lost)
+	as.lost = slices.DeleteFunc(as.lost, func(lost Attempt) bool { return lost.ID == a.ID })
+	return len(as.lost) < before
+}
+
 // Lost notes that the answer to a was lost, and that it may have had its effect.
 func (as *Attempts) Lost(a Attempt) { as.lost = append(as.lost, a) }

@@ -1,7 +1,7 @@
 package queue
 
 import (
-	"bytes"
+	"crypto/fips140"
 	"io"
 	"net/http"
 	"reflect"
@@ -41,13 +41,12 @@ func (o *options) direct(client Client) *wire.Direct {
 func (o *options) single(so *sqs.Options) {
 	so.Retryer = aws.NopRetryer{}
 	so.RetryMaxAttempts = 0 // would wrap the retryer again
-	so.HTTPClient = o.client(so.HTTPClient)
-	sends := so.HTTPClient
-	if w, ok := sends.(*whole); ok {
-		sends = w.inner // the shortcut's requests need no help
+	if fips140.Enforced() { // there is no MD5: a check would end every receive, and its messages in the dead-letter queue
+		so.DisableMessageChecksumValidation = true
 	}
+	so.HTTPClient = o.client(so.HTTPClient)
 	wire.Fit(so)
-	o.shortcut.Fit(so, sends)
+	o.shortcut.Fit(so, so.HTTPClient)
 }
 
 // client returns inner behind a whole, the same one for the same inner.
@@ -59,17 +58,19 @@ func (o *options) client(inner sqs.HTTPClient) sqs.HTTPClient {
 		return w
 	}
 	if !reflect.ValueOf(inner).Comparable() { // a func, say, or a struct with one inside: it cannot be recognised
-		return &whole{inner: inner}
+		return newWhole(inner)
 	}
 	if w := o.wrapped.Load(); w != nil && w.inner == inner {
 		return w
 	}
-	w := &whole{inner: inner}
+	w := newWhole(inner)
 	o.wrapped.Store(w)
 	return w
 }
 
-// whole sends requests so that the connection lives until their answers are read.
+// whole sends requests so that the connection lives until their answers are read, so
+// that net/http can send them once more where a server has not looked at them, and so
+// that the deadline of a call sees how its answer arrives.
 //
 // smithy-go closes the body of a request as soon as the answer's headers are
 // there. The transport may then still be about to look once more for surplus
@@ -78,7 +79,10 @@ func (o *options) client(inner sqs.HTTPClient) sqs.HTTPClient {
 // being read. The ten messages of that answer are lost until their visibility
 // timeout ends. A body that cannot be closed has no such end; and one that the
 // transport knows to be in memory goes out in one write with its headers.
-type whole struct{ inner sqs.HTTPClient }
+type whole struct {
+	inner sqs.HTTPClient // the caller's
+	sends sqs.HTTPClient // the same, but it follows no redirect, unless the caller has said which: it would take the session token along
+}
 
 const maxInMemory = 1 << 20 // requests of a consumer are a few kB; a dead letter may be larger
 
@@ -87,21 +91,35 @@ func Whole(client sqs.HTTPClient) sqs.HTTPClient {
 	if w, ok := client.(*whole); ok {
 		return w
 	}
-	return &whole{inner: client}
+	return newWhole(client)
+}
+
+func newWhole(inner sqs.HTTPClient) *whole {
+	w := &whole{inner: inner, sends: inner}
+	if client, ok := inner.(*http.Client); ok && client != nil && client.CheckRedirect == nil {
+		stays := *client // with the same connections
+		stays.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		w.sends = &stays
+	}
+	return w
 }
 
 func (w *whole) Do(r *http.Request) (*http.Response, error) {
 	switch {
-	case r.Body == nil || r.Body == http.NoBody:
+	case r.Body == nil || r.Body == http.NoBody || r.GetBody != nil:
 	case r.ContentLength > 0 && r.ContentLength <= maxInMemory:
 		body := make([]byte, r.ContentLength)
 		if _, err := io.ReadFull(r.Body, body); err != nil {
 			return nil, err
 		}
 		_ = r.Body.Close() // it is read; net/http would close it too
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		wire.SetBody(r, body)
 	default:
 		r.Body = struct{ io.ReadCloser }{r.Body} // hides WriteTo
 	}
-	return w.inner.Do(r)
+	answer, err := w.sends.Do(r)
+	if err == nil {
+		watch(r.Context(), answer)
+	}
+	return answer, err
 }

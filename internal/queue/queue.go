@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -62,6 +62,7 @@ type Queue struct {
 	Observe    func(Call)                         // told of each call, on the caller's goroutine; nil: nobody
 
 	options options
+	deaf    atomic.Int32 // calls that are over and whose client has not returned
 }
 
 // A Change gives a message in flight a new visibility timeout, counted from the call.
@@ -70,43 +71,105 @@ type Change struct {
 	Timeout time.Duration // whole seconds; 0 makes the message visible at once
 }
 
+// A Fetch is one receive.
+type Fetch struct {
+	N       int
+	Wait    time.Duration // for the first message; whole seconds
+	Margin  time.Duration // after the wait, until the answer begins to arrive; less than 5 s means 5 s
+	Attempt string        // repeats an earlier receive of a FIFO queue; empty: none
+
+	// Overdue is called, on another goroutine, if the receive's time is over and the
+	// client has not returned. What it returns later is returned all the same. nil: the
+	// receive ends when the client returns.
+	Overdue func(error)
+}
+
 // Receive asks for up to n messages and waits for the first at most wait (whole
 // seconds). attempt repeats an earlier receive of a FIFO queue; empty: none.
 func (q *Queue) Receive(ctx context.Context, n int, wait time.Duration, attempt string) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+answerMargin)
-	defer cancel()
+	messages, _, err := q.Fetch(ctx, Fetch{N: n, Wait: wait, Attempt: attempt})
+	return messages, err
+}
+
+// Fetch makes a receive. began is when its answer began to arrive; zero: that was not
+// seen. The receive is cut when nothing has come for as long as it may take, or when the
+// answer has been arriving for as long as the messages are hidden.
+func (q *Queue) Fetch(ctx context.Context, f Fetch) (messages []types.Message, began time.Time, err error) {
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl:                    &q.URL,
-		MaxNumberOfMessages:         int32(n),
-		WaitTimeSeconds:             seconds(wait),
+		MaxNumberOfMessages:         int32(f.N),
+		WaitTimeSeconds:             seconds(f.Wait),
 		VisibilityTimeout:           seconds(q.Visibility),
 		MessageAttributeNames:       allAttributes,
 		MessageSystemAttributeNames: q.Attributes,
 	}
-	if attempt != "" {
-		in.ReceiveRequestAttemptId = &attempt
+	if f.Attempt != "" {
+		in.ReceiveRequestAttemptId = &f.Attempt
 	}
-	began := time.Now()
-	out, err := invoke(ctx, q, in, q.Client.ReceiveMessage)
+	if q.deaf.Load() >= mostDeaf {
+		q.observe(Call{Op: OpReceive, Err: errDeaf})
+		return nil, time.Time{}, errDeaf
+	}
+	margin := max(answerMargin, f.Margin)
+	d := newDeadline(ctx, f.Wait+margin, &q.deaf)
+	d.silence, d.lease = margin, q.Visibility
+	if f.Overdue != nil {
+		d.overdue = func(err error) {
+			q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Err: err})
+			f.Overdue(err)
+		}
+	}
+	d.start()
+	defer d.finish() // also when the client ends the goroutine
+	out, err := invoke(d, q, in, q.Client.ReceiveMessage)
+	inTime := d.finish()
 	if err != nil {
-		q.observe(Call{Op: OpReceive, Took: time.Since(began), Err: err})
-		return nil, err
+		err = blank(d.late(err), ofHandles(nil))
+	} else {
+		messages = out.Messages
 	}
-	q.observe(Call{Op: OpReceive, Took: time.Since(began), Entries: len(out.Messages)})
-	return out.Messages, nil
+	if inTime {
+		q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Entries: len(messages), Err: err})
+	}
+	return messages, d.first, err
 }
 
 // Delete deletes the messages with the given receipt handles, ten at most, and
 // returns one error for each: nil where SQS confirmed it.
 func (q *Queue) Delete(ctx context.Context, handles []string) []error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
+	errs, _ := q.DeleteInTime(ctx, handles, nil)
+	return errs
+}
+
+// DeleteInTime is [Queue.Delete] that does not wait for a client that ignores its
+// context: then overdue is called instead, on another goroutine, and once the client has
+// returned inTime is false. nil: it is waited for.
+func (q *Queue) DeleteInTime(ctx context.Context, handles []string, overdue func([]error)) (errs []error, inTime bool) {
+	if q.deaf.Load() >= mostDeaf {
+		return q.deleted(handles, time.Now(), nil, errDeaf), true
+	}
+	d := newDeadline(ctx, callTimeout, &q.deaf)
+	if overdue != nil {
+		d.overdue = func(err error) { overdue(q.deleted(handles, d.began, nil, err)) }
+	}
+	d.start()
+	defer d.finish() // also when the client ends the goroutine
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(handles))
 	for i := range handles {
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: &handles[i]}
 	}
-	began := time.Now()
-	out, err := invoke(ctx, q, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}, q.Client.DeleteMessageBatch)
+	out, err := invoke(d, q, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}, q.Client.DeleteMessageBatch)
+	if !d.finish() {
+		return nil, false
+	}
+	return q.deleted(handles, d.began, out, d.late(err)), true
+}
+
+// deleted returns what became of each delete of a call, and tells of the call.
+func (q *Queue) deleted(handles []string, began time.Time, out *sqs.DeleteMessageBatchOutput, err error) []error {
+	if err != nil {
+		err = blank(err, ofHandles(handles))
+	}
 	errs := results(len(handles), err)
 	if err == nil {
 		for _, ok := range out.Successful {
@@ -119,41 +182,54 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 }
 
 // Change applies up to ten changes and returns one error for each: nil where SQS
-// confirmed it.
+// confirmed it. It does not wait for a client that ignores its context.
 func (q *Queue) Change(ctx context.Context, changes []Change) []error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(changes))
+	handles := make([]string, len(changes))
 	for i := range changes {
+		handles[i] = changes[i].Handle
 		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-			Id: entryID(i), ReceiptHandle: &changes[i].Handle, VisibilityTimeout: seconds(changes[i].Timeout),
+			Id: entryID(i), ReceiptHandle: &handles[i], VisibilityTimeout: seconds(changes[i].Timeout),
 		}
 	}
 	began := time.Now()
-	out, err := invoke(ctx, q, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}, q.Client.ChangeMessageVisibilityBatch)
+	out, err := detach(ctx, q, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}, q.Client.ChangeMessageVisibilityBatch)
+	if err != nil {
+		err = blank(err, ofHandles(handles))
+	}
 	errs := results(len(changes), err)
 	if err == nil {
 		for _, ok := range out.Successful {
 			confirm(errs, ok.Id)
 		}
-		refuse(errs, out.Failed, func(i int) string { return changes[i].Handle })
+		refuse(errs, out.Failed, func(i int) string { return handles[i] })
 	}
 	q.observe(Call{Op: OpChange, Entries: len(changes), Failed: failed(errs), Took: time.Since(began), Err: err})
 	return errs
 }
 
-// Send sends in with sender.
+// Send sends in with sender. It does not wait for a client that ignores its context.
 func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInput) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	began := time.Now()
-	_, err := invoke(ctx, q, in, sender.SendMessage)
+	_, err := detach(ctx, q, in, sender.SendMessage)
+	if err != nil {
+		err = blank(err, ofMessage(in))
+	}
 	call := Call{Op: OpSend, Entries: 1, Took: time.Since(began), Err: err}
 	if err != nil {
 		call.Failed = 1
 	}
 	q.observe(call)
 	return err
+}
+
+// detach makes a call that is left behind if the client ignores its context.
+func detach[I, O any](ctx context.Context, q *Queue, in *I, through func(context.Context, *I, ...func(*sqs.Options)) (*O, error)) (*O, error) {
+	if q.deaf.Load() >= mostDeaf {
+		return nil, errDeaf
+	}
+	d := newDeadline(ctx, callTimeout, &q.deaf)
+	return detached(d, func() (*O, error) { return invoke(d, q, in, through) })
 }
 
 // errNothing stands for the answer of a client that returns neither one nor an error.
@@ -236,10 +312,7 @@ func confirm(errs []error, id *string) {
 func refuse(errs []error, failed []types.BatchResultErrorEntry, handle func(i int) string) {
 	for _, f := range failed {
 		if i, ok := position(errs, f.Id); ok {
-			message := aws.ToString(f.Message)
-			if h := handle(i); h != "" {
-				message = strings.ReplaceAll(message, h, "…")
-			}
+			message := withoutHandles(aws.ToString(f.Message), []string{handle(i)})
 			errs[i] = &entryError{code: aws.ToString(f.Code), message: message}
 		}
 	}

@@ -188,9 +188,18 @@ func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) 
 	if s.FIFO {
 		leases = s.alive(leases)
 	}
-	results := make([]Result[T], 0, len(leases))
 	handles := s.Keeper.Handles(leases...)
-	for i, err := range s.deleteNow(ctx, handles) {
+	errs, inTime := s.deleteNow(ctx, handles, func(errs []error) { s.deletes.GiveUp(ctx, s.deleted(leases, handles, errs)) })
+	if !inTime {
+		return nil // it has been given up
+	}
+	return s.deleted(leases, handles, errs)
+}
+
+// deleted takes in the results of a call, and returns what is to be deleted again.
+func (s *Settler[T]) deleted(leases []*lease.Lease[T], handles []string, errs []error) (again []*lease.Lease[T]) {
+	results := make([]Result[T], 0, len(leases))
+	for i, err := range errs {
 		r := Result[T]{Lease: leases[i], Handle: handles[i], Err: err}
 		if s.judge(&r, Deleted) {
 			results = append(results, r)
@@ -220,18 +229,20 @@ func (s *Settler[T]) alive(leases []*lease.Lease[T]) []*lease.Lease[T] {
 
 // deleteNow makes the call, if there is something to delete. It is back before
 // anybody is told of its results, which may bring the next deletes.
-func (s *Settler[T]) deleteNow(ctx context.Context, handles []string) []error {
+func (s *Settler[T]) deleteNow(ctx context.Context, handles []string, overdue func([]error)) (errs []error, inTime bool) {
 	defer s.flying.Add(-1)
 	if len(handles) == 0 {
-		return nil
+		return nil, true
 	}
 	const weight = 8 // of the past against the newest
 	begin := time.Now()
-	errs := s.Queue.Delete(ctx, handles)
-	s.hear(queue.OpDelete, begin, errs)
+	errs, inTime = s.Queue.DeleteInTime(ctx, handles, overdue)
+	if inTime {
+		s.hear(queue.OpDelete, begin, errs)
+	}
 	before := s.took.Load()
 	s.took.Store(before + (int64(time.Since(begin))-before)/weight) // a lost update changes little
-	return errs
+	return errs, inTime
 }
 
 func (s *Settler[T]) sendChanges(ctx context.Context, changes []*change[T]) (again []*change[T]) {

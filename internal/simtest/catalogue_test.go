@@ -41,7 +41,7 @@ var mutants = slices.Concat([]mutant{
 	{"a callback's panic kills the process (bbc#771)", []edit{{asideGo, "defer func() { _ = recover() }() // what it panicked with is the user's business", ""}}},
 	{"permit not returned on a panic (spring#1455)", []edit{{async, "\tr.running.remove(c)\n", "\tif c.panicked == nil {\n\t\tr.running.remove(c)\n\t}\n"}}},
 	{"completion counted twice (shoryuken 7.0.3)", []edit{{async, "t.Succeeded.Add(int64(succeeded))", "t.Succeeded.Add(int64(2 * succeeded))"}}},
-	{"no deadline on receive (bbc#137)", []edit{{queueGo, "ctx, cancel := context.WithTimeout(ctx, wait+answerMargin)", "ctx, cancel := context.WithCancel(ctx)"}}},
+	{"no deadline on receive (bbc#137)", []edit{{queueGo, "d := newDeadline(ctx, f.Wait+margin, &q.deaf)", "d := newDeadline(ctx, 1000*time.Hour, &q.deaf)"}}},
 	{"zero delay on error (java-temporary-queues#26)", []edit{{paceGo, "p.benched = append(p.benched, now.Add(inSeconds(bound*p.Rand())))", "p.benched = append(p.benched, now.Add(inSeconds(0*bound*p.Rand())))"}}},
 	{"waits for the whole batch (spring#23)", []edit{{consumer, "for r.running.n < r.opts.Concurrency {", "for r.running.n == 0 {"}}},
 	{"unbounded goroutines (dapr#3478)", []edit{{consumer, "for r.running.n < r.opts.Concurrency {", "for {"}}},

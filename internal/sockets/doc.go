@@ -3,8 +3,8 @@
 //
 // The consumers are programs as users write them (child_test.go): one consumer of
 // a standard queue, one of a FIFO queue, stopped by SIGTERM. Two of them run at any
-// time. The queues are in memory behind HTTP on loopback, in some of the tests with
-// a bad network in between (package chaos). Again and again one of the processes is
+// time. The queues are in memory behind TLS on loopback, in some of the tests behind plain
+// HTTP and a bad network (package chaos). Again and again one of the processes is
 // killed, at a random moment, and another takes its place at once. Afterwards what
 // the handlers have written to a file, the queues' own counts, and what the network
 // has spoilt must agree.

@@ -33,11 +33,12 @@ type child struct {
 
 // A fleet are the consumers' processes, all that there were.
 type fleet struct {
-	ctx      context.Context // kills those that are left at its end
-	spec     spec            // of each but for its number
-	endpoint string
-	children []*child
-	watchers sync.WaitGroup
+	ctx         context.Context // kills those that are left at its end
+	spec        spec            // of each but for its number
+	endpoint    string
+	authorities string // file with the certificates to trust; "": the machine's
+	children    []*child
+	watchers    sync.WaitGroup
 }
 
 // start starts one more child.
@@ -55,6 +56,9 @@ func (f *fleet) start() (*child, error) {
 	c.cmd = exec.CommandContext(f.ctx, os.Args[0])
 	c.cmd.Env = append(os.Environ(), childVariable+"="+string(text), "AWS_ENDPOINT_URL_SQS="+f.endpoint,
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID="+accessKey+strconv.Itoa(c.number), "AWS_SECRET_ACCESS_KEY=up", "AWS_EC2_METADATA_DISABLED=true")
+	if f.authorities != "" {
+		c.cmd.Env = append(c.cmd.Env, "AWS_CA_BUNDLE="+f.authorities)
+	}
 	c.cmd.Stderr = &c.trouble
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ import (
 
 var seedFlag = flag.Uint64("seed", 0, "where the tests' random choices come from; 0: another one each time, which is printed")
 
+var tlsFlag = flag.Bool("tls", true, "whether the children reach SQS over TLS")
+
 func chosenSeed() uint64 {
 	if *seedFlag != 0 {
 		return *seedFlag

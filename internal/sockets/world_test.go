@@ -2,9 +2,13 @@ package sockets
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -72,18 +76,45 @@ func newWorld(t *testing.T, p plan) *world {
 		w.urls[queue] = w.account.MustCreateQueue(queue, nil)
 	}
 	w.account.Observe(w.ledger.observe)
-	server := httptest.NewServer(w.ledger.attribute(w.account))
-	t.Cleanup(server.Close)
-	address := server.Listener.Addr().String()
+	server := w.serve()
+	endpoint := server.URL
 	if p.network != nil {
-		address = w.spoil(address, seed)
+		endpoint = "http://" + w.spoil(server.Listener.Addr().String(), seed)
 	}
-	w.fleet = &fleet{ctx: ctx, endpoint: "http://" + address, spec: spec{
+	w.fleet = &fleet{ctx: ctx, endpoint: endpoint, authorities: w.authorities(server), spec: spec{
 		Queues: []string{w.urls[standard], w.urls[fifo]}, Batch: batch,
 		Visibility: p.visibility, Log: filepath.Join(t.TempDir(), "handled"),
 	}}
 	t.Cleanup(w.fleet.clear)
 	return w
+}
+
+// serve starts SQS: over TLS with HTTP/2 offered, as users reach it. A bad network reads
+// what passes, and so it is plain HTTP there.
+func (w *world) serve() *httptest.Server {
+	server := httptest.NewUnstartedServer(w.ledger.attribute(w.account))
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that end with their processes
+	if *tlsFlag && w.network == nil {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	w.Cleanup(server.Close)
+	return server
+}
+
+// authorities returns the name of a file with the certificates that children are to trust;
+// "" if there is no TLS.
+func (w *world) authorities(server *httptest.Server) string {
+	w.Helper()
+	if server.TLS == nil {
+		return ""
+	}
+	file := filepath.Join(w.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	require.NoError(w, os.WriteFile(file, text, 0o600))
+	return file
 }
 
 // spoil puts a bad network before a server and returns where it is reached now.

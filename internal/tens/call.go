@@ -132,9 +132,17 @@ func (b *Batcher[T]) settle(c *call[T], again []retry[T]) {
 	}
 	b.calls = slices.Delete(b.calls, i, i+1)
 	for _, r := range again {
-		at := sort.Search(len(b.retries), func(i int) bool { return b.retries[i].at > r.at })
-		b.retries = slices.Insert(b.retries, at, r)
+		b.await(r)
 	}
 	*c = call[T]{}
 	b.spare = append(b.spare, c)
+}
+
+// await lets entries wait out their back-off. mu is held.
+func (b *Batcher[T]) await(r retry[T]) {
+	if len(r.items) == 0 {
+		return
+	}
+	at := sort.Search(len(b.retries), func(i int) bool { return b.retries[i].at > r.at })
+	b.retries = slices.Insert(b.retries, at, r)
 }

@@ -201,6 +201,27 @@ func (b *Batcher[T]) Widen(calls int) {
 	b.dispatch(time.Since(b.base))
 }
 
+// GiveUp ends the call of Send that was given ctx, although it has not returned. What it
+// returns later counts for nothing; its place goes to another. Its entries again are tried
+// again. It is for calls that take longer than they may.
+func (b *Batcher[T]) GiveUp(ctx context.Context, again []T) {
+	late := retry[T]{}
+	if len(again) > 0 {
+		late.at = time.Since(b.base) + b.cfg.Backoff(1)
+		for _, e := range again {
+			late.items = append(late.items, item[T]{entry: e, tries: 1})
+		}
+	}
+	b.mu.Lock()
+	defer b.unlock()
+	if b.state == closed {
+		return // Close has given it up, and its entries back
+	}
+	b.calls = slices.DeleteFunc(b.calls, func(c *call[T]) bool { return c.ctx == ctx })
+	b.await(late)
+	b.dispatch(time.Since(b.base))
+}
+
 // Close sends what the batcher holds, retries with their back-off included, and
 // returns nil when all is settled. When ctx is done first, calls in flight are
 // cancelled with its cause and given a tenth of a second to return; whatever was

@@ -1,12 +1,10 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -118,8 +116,9 @@ func (e *example) request(ctx context.Context, body []byte, by signature) (*http
 	set(headerAttempt, by.attempt)
 	r := (&http.Request{
 		Method: http.MethodPost, URL: &address, Host: e.host, Header: header, ContentLength: int64(len(body)),
-		Body: io.NopCloser(bytes.NewReader(body)), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
+	SetBody(r, body)
 	sum := sha256.Sum256(body)
 	return r, by.signer.SignHTTP(ctx, by.credentials, r, hex.EncodeToString(sum[:]), e.service, e.region, by.at, plainly...)
 }
