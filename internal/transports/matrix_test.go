@@ -109,7 +109,7 @@ func (e *end) check(t *testing.T, r *row) {
 func play(ctx context.Context, r *row, c client) (e end) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	account := sqstest.New()
+	account := sqstest.New(sqstest.Region("eu-central-1"))
 	url := account.MustCreateQueue("orders", nil)
 	if e.err = send(ctx, account, url); e.err != nil {
 		return e
