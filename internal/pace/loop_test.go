@@ -48,12 +48,11 @@ type result struct {
 type letter struct{ sent, stamp time.Duration }
 
 type poll struct {
-	asked    int
-	sent     time.Duration
-	since    time.Time
-	back     time.Duration // time that the answer takes
-	answered bool
-	got      []letter
+	asked int
+	sent  time.Duration
+	since time.Time
+	back  time.Duration // time that the answer takes
+	got   []letter
 }
 
 func (l *loop) run(d time.Duration) result {
@@ -239,7 +238,7 @@ type todo []event
 func (t todo) Len() int           { return len(t) }
 func (t todo) Less(i, j int) bool { return t[i].at < t[j].at }
 func (t todo) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
-func (t *todo) Push(e any)        { *t = append(*t, e.(event)) } //nolint:forcetypeassert // only events are
+func (t *todo) Push(e any)        { *t = append(*t, e.(event)) }
 func (t *todo) Pop() any {
 	last := (*t)[len(*t)-1]
 	*t = (*t)[:len(*t)-1]
