@@ -245,6 +245,10 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		if e.at > l.to {
 			break
 		}
+		if e.kind == gone {
+			clear(held) // the queue was deleted, and all in it
+			continue
+		}
 		f := held[e.message]
 		away[e.message] = away[e.message] || e.kind == deleted || e.kind == buried
 		switch {
