@@ -130,6 +130,8 @@ func (s *studied) refusalsAreOutlived(inc int, l *lived) {
 			refusedAt, quick = 0, 0
 		case e.refusedEntirely() && sent[e.call] >= sentAt:
 			refusedAt = e.at
+		case e.kind == answered && !e.refusedEntirely():
+			quick = 0 // another failure has a back-off of its own
 		}
 		if quick > 2 {
 			s.breachf(e.at, "", "life %d receives again and again although SQS refused at %v", inc, refusedAt)
