@@ -38,7 +38,8 @@ import (
 // The lack of misses says something only if fresh is known; see [ages]. Until then n grows
 // by ¼ with each prompt answer, and nothing is held back. Where answers have no ages, or
 // ages that lie further apart than a round trip, they say only whether their receives have
-// waited: n grows by ¼ with one that has not, and shrinks by 1/32 with one that has.
+// waited: n grows by ¼ with one that has not, and shrinks by 1/32 with one that has. That
+// is so for messages that were received before, whose time of sending says nothing.
 const (
 	prompt  = 4                // times a round trip: an answer that took longer did not find its messages there
 	patient = 2                // times a round trip: an answer that took longer has waited, or is slow
@@ -169,7 +170,7 @@ func (p *Pace) sweep(r reading, a Answer, v View) {
 		step = 1
 	case r.unsure && r.full:
 		step = 2 * probing
-	case r.unsure, !r.aged && !r.full && r.prompt && p.row.n > 0:
+	case r.unsure, !r.aged && !r.full && r.took <= patient*v.Latency:
 		step = probing // and the next one is not held back: it will tell
 	case r.full: // it says nothing
 	default:

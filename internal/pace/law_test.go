@@ -322,3 +322,21 @@ func TestWhereAnswersAreShortNoReceiveAsksForAllTheRoom(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, m.fill(), 3, "ten slots, and answers of one message")
 }
+
+func TestABacklogThatWasReceivedBeforeIsNotLeftInTheQueue(t *testing.T) {
+	for _, size := range []int{1, 100} {
+		c := events(10_000)
+		c.Batch, c.WaitTime = size, 10*time.Second
+		m := meet(t, c)
+		for range 100 {
+			m.fill()
+			m.at += trip
+			a := pace.Answer{Asked: m.asked[0], Got: 2, New: 2, Hungry: true, Sent: began.Add(m.at - trip), Since: m.since[0]}
+			m.since, m.asked = m.since[1:], m.asked[1:]
+			v := view(m.at, 10_000, size/2, 50)
+			v.Due = v.Now.Add(5 * time.Second)
+			m.p.Answered(a, v)
+		}
+		require.GreaterOrEqual(t, m.fill(), 15, "batches of %d: their ages say nothing, but that they were there does", size)
+	}
+}

@@ -176,7 +176,7 @@ func TestAReceiveIsHeldBackWhileABatchFillsAndNotAfterAFullAnswer(t *testing.T) 
 		p.Sent(n)
 		v = view(time.Millisecond, 10, got, got)
 		v.Due = v.Now.Add(5 * time.Second)
-		p.Answered(pace.Answer{Asked: n, Got: got, New: got, Sent: began}, v)
+		p.Answered(pace.Answer{Asked: n, Got: got, New: got, Sent: began.Add(-time.Second)}, v) // it has waited
 		return p, v
 	}
 	p, v := fresh(1)

@@ -106,7 +106,7 @@ func (r *capacityReader) note(now time.Duration) {
 	r.free = append(r.free, step{now, free})
 	hungry := free > 0 && r.hand < o.BatchSize && len(r.receives) < o.Receivers
 	if o.BatchSize == 1 {
-		hungry = hungry && free > r.asked // a slot that is asked for is not free, whatever the answer will bring
+		hungry = hungry && free > min(r.asked, 4*len(r.receives)) // a slot that is asked for is not free, but one receive may not keep many from others
 	}
 	switch {
 	case hungry && r.since == forever:

@@ -13,7 +13,8 @@ import (
 // luck explains may be. And in every world there are never a thousand messages for a
 // minute beside handlers that have nothing to do; see [keeping.watches].
 func loadsAreFollowed(s *studied) {
-	timely := s.calm && s.bulk == 0 && s.mode != counted // else a bound holds receives back
+	locked := s.fifo && s.options.BatchSize > 1 && !s.nature.plain() // few of a group come with an answer, and lock it until their batch is full
+	timely := s.calm && s.bulk == 0 && s.mode != counted && !locked  // else a bound holds receives back
 	if s.mood.hours || !timely && s.messages <= many {
 		return
 	}

@@ -109,7 +109,16 @@ func draw(seed uint64, old bool) *plan {
 	}
 	p.demands()
 	p.natures()
+	p.lingers()
 	return p
+}
+
+// lingers lets events linger in the queue, in some worlds that are not calm.
+func (p *plan) lingers() {
+	r := die(p.seed).named("linger").rand()
+	if !p.calm && r.Float64() < 0.3 {
+		p.options.ReceiveLinger = oneOf(r, 20*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond)
+	}
 }
 
 // A mode is how a run is to end, besides by being stopped.
