@@ -106,8 +106,8 @@ type Options struct {
 
 	// PollTime is how long one receive waits at SQS for a first message: whole
 	// seconds, 1 s to 20 s. 0 means 20 s. It is shortened to two thirds of
-	// VisibilityTimeout, and to four fifths of ShutdownTimeout, since a stop waits
-	// for the receive that is out: tests may want a shorter one.
+	// VisibilityTimeout and to four fifths of ShutdownTimeout, but not below 1 s,
+	// since a stop waits for the receives that are out: tests may want a shorter one.
 	PollTime time.Duration
 
 	// ProcessingLimit is how long one handler call may take. After it the call's

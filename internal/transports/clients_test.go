@@ -22,7 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
 
@@ -54,7 +53,9 @@ var clients = []client{
 }
 
 // keys have a session token, as a role's have: what follows a redirect would take it along.
-var keys = aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("key", "secret of the user's", "token of the session"))
+var keys = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret of the user's", SessionToken: "token of the session"}, nil
+}))
 
 // A trust is how a client knows whom to trust.
 type trust int
