@@ -5,9 +5,8 @@
 // hidden from other consumers and has spent one of its receives; and each call
 // costs money, so each should bring as much as it can.
 //
-// How many receives may be out is decided by how long messages lay in the queue before
-// the receive went out that brought them, never by how many an answer brings: SQS gives
-// three messages where thousands wait. See law.go.
+// How many receives may be out is decided by how long messages lay in the queue, never
+// by how many an answer brings: SQS gives three messages where thousands wait. See law.go.
 //
 // A Pace is a model of the queue and of the handlers, fed with what happened and
 // asked for the next step. It starts no goroutine, makes no call and reads no
