@@ -59,8 +59,8 @@ type Client interface {
 // connections per host as receives and deletes can be out at once, three times
 // [Options.Receivers]. Five things are the same for all clients of the SDK:
 //
-//   - A receive is cut when nothing has come for its poll time and 5 s, or 10 s after
-//     others were cut. While an answer arrives, it is cut after 5 s of silence, and when its
+//   - A receive is cut when nothing has come for its poll time and 5 s, or up to 10 s
+//     after others were cut, but 25 s in all. While an answer arrives, it is cut after 5 s of silence, and when its
 //     messages are visible to others again. On a slow line fewer receives are out, and
 //     they ask for fewer messages.
 //   - An answer of more than 61 MiB is refused: ten messages of 1 MiB, each byte of which
@@ -700,7 +700,7 @@ func newRun(ctx context.Context, c *Consumer, h Handler, drain bool) *run {
 	r.newCall = func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(base) }
 	r.fetch = func(a *answer) {
 		a.messages, a.began, a.err = r.queue.Fetch(receives, queue.Fetch{
-			N: a.asked, Wait: a.wait, Margin: a.margin, Attempt: a.try.ID,
+			N: a.try.N, Wait: a.wait, Margin: a.margin, Attempt: a.try.ID,
 			Overdue: func(err error) { r.loop.Leave(&overdue{a, err}) },
 		})
 	}
@@ -1150,6 +1150,7 @@ func (r *run) answeredLate(a *answer) {
 	if a.err != nil {
 		return // it has been said that it failed
 	}
+	r.worked = true
 	r.recovered()
 	if n == 0 {
 		return
@@ -1191,12 +1192,9 @@ func (r *run) answered(a *answer) {
 	if r.drain && r.drained(a) {
 		r.close()
 	}
-	if most := r.opts.MaxMessages; most > 0 && r.received >= most {
-		r.close()
-	}
-	r.dispatch(now)
 	end := pace.Answer{Asked: a.asked, Got: len(a.messages), New: len(fresh), Hungry: hungry, Sent: a.sent, Since: a.since}
-	end.Aged, end.Oldest, end.Youngest = ages(fresh)
+	end.Aged, end.Oldest, end.Youngest = ages(fresh) // before handlers have them
+	r.dispatch(now)
 	r.pace.Answered(end, r.view(now))
 	r.brisk.Store(r.pace.Rate()*defaultLinger.Seconds() >= 1)
 }
@@ -1332,6 +1330,9 @@ func (r *run) take(a *answer) (fresh []*held) {
 	r.admit(fresh...)
 	if len(surplus) > 0 {
 		r.release(surplus, a)
+	}
+	if most := r.opts.MaxMessages; most > 0 && r.received >= most {
+		r.close()
 	}
 	return fresh
 }

@@ -558,3 +558,62 @@ func TestMessagesAreHandledWhereMD5IsForbidden(t *testing.T) {
 	require.EqualValues(t, 5, c.Stats().Deleted, "%+v", c.Health())
 	require.EqualValues(t, 1, letters.Load())
 }
+
+func TestALateReceiveThatBringsTheLastMessageEndsTheRun(t *testing.T) {
+	tell(t, func(w *world) {
+		w.deafen(&deaf{op: opReceive, times: 1, after: 8 * time.Second})
+		w.send(0, 3)
+		c := w.consumer(sluice.Options{MaxMessages: 1, PollTime: time.Second})
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(w.Context(), w.handler(nil)) }()
+		time.Sleep(6500 * time.Millisecond) // it is not given up yet
+		c.Pause()
+		time.Sleep(3 * time.Second)
+		c.Resume()
+		require.NoError(w, <-ended)
+		require.Less(w, time.Since(w.began), time.Minute)
+		require.Equal(w, 1, w.handled())
+	})
+}
+
+// sizes is a client that notes how much is asked for under which id, and loses an answer.
+type sizes struct {
+	*sqstest.Server
+
+	lost  int // the number of the receive whose answer is lost
+	n     int
+	asked map[string][]int32
+}
+
+func (c *sizes) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, optFns ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	c.n++
+	n := c.n
+	c.asked[*in.ReceiveRequestAttemptId] = append(c.asked[*in.ReceiveRequestAttemptId], in.MaxNumberOfMessages)
+	out, err := c.Server.ReceiveMessage(ctx, in, optFns...)
+	if n == c.lost {
+		return nil, sqstest.Reset()
+	}
+	return out, err
+}
+
+func TestARepeatedReceiveAsksForAsMuchAsBefore(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		client := &sizes{Server: w.server, lost: 2, asked: map[string][]int32{}}
+		w.client = client
+		for _, group := range []string{"a", "b", "c", "d", "e", "f"} {
+			w.sendGroup(group, group)
+		}
+		stop := w.run(w.consumer(sluice.Options{Concurrency: 8, Receivers: 1, PollTime: 2 * time.Second}), w.handler(takes(time.Second)))
+		time.Sleep(time.Minute)
+		require.NoError(w, stop())
+		again := 0
+		for _, sizes := range client.asked {
+			for _, size := range sizes[1:] {
+				require.Equal(w, sizes[0], size)
+				again++
+			}
+		}
+		require.Positive(w, again, "one was repeated")
+	})
+}

@@ -188,6 +188,7 @@ func (s *Settler[T]) sendDeletes(ctx context.Context, leases []*lease.Lease[T]) 
 	if s.FIFO {
 		leases = s.alive(leases)
 	}
+	leases = slices.Clone(leases) // those are the batcher's, and a call that is given up may outlive this
 	handles := s.Keeper.Handles(leases...)
 	errs, inTime := s.deleteNow(ctx, handles, func(errs []error) { s.deletes.GiveUp(ctx, s.deleted(leases, handles, errs)) })
 	if !inTime {
@@ -230,16 +231,26 @@ func (s *Settler[T]) alive(leases []*lease.Lease[T]) []*lease.Lease[T] {
 // deleteNow makes the call, if there is something to delete. It is back before
 // anybody is told of its results, which may bring the next deletes.
 func (s *Settler[T]) deleteNow(ctx context.Context, handles []string, overdue func([]error)) (errs []error, inTime bool) {
-	defer s.flying.Add(-1)
+	var landed atomic.Bool
+	land := func() {
+		if !landed.Swap(true) {
+			s.flying.Add(-1)
+		}
+	}
+	defer land() // also when the client ends the goroutine
 	if len(handles) == 0 {
 		return nil, true
 	}
 	const weight = 8 // of the past against the newest
 	begin := time.Now()
-	errs, inTime = s.Queue.DeleteInTime(ctx, handles, overdue)
-	if inTime {
-		s.hear(queue.OpDelete, begin, errs)
+	errs, inTime = s.Queue.DeleteInTime(ctx, handles, func(errs []error) {
+		land()
+		overdue(errs)
+	})
+	if !inTime {
+		return nil, false
 	}
+	s.hear(queue.OpDelete, begin, errs)
 	before := s.took.Load()
 	s.took.Store(before + (int64(time.Since(begin))-before)/weight) // a lost update changes little
 	return errs, inTime

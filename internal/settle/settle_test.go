@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
@@ -301,4 +304,51 @@ func TestAReceiptThatComesAsALeaseEndsIsNotTakenForTheOldOne(t *testing.T) {
 	}
 	s.Close(t.Context())
 	require.Zero(t, wrong, "receipts that are good and were said to be lost")
+}
+
+// late is a client whose first deletes come back just when they are given up.
+type late struct {
+	*sqstest.Server
+
+	n atomic.Int64
+}
+
+func (c *late) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, optFns ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	if c.n.Add(1) <= 300 {
+		time.Sleep(11 * time.Second) // its deadline, and a second more
+		return nil, errors.New("too late")
+	}
+	return c.Server.DeleteMessageBatch(ctx, in, optFns...)
+}
+
+func TestADeleteThatComesBackJustWhenItIsGivenUpIsMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, lasts = 300, 600 * time.Second
+		server := sqstest.New()
+		url := server.MustCreateQueue("orders", nil)
+		slowly := func(queue.Call) { // who gives a call up takes his time
+			for range 200 {
+				runtime.Gosched()
+			}
+		}
+		keeper := lease.NewKeeper(lease.Config[int]{
+			Timeout: lasts, Lost: func([]*lease.Lease[int], error) {},
+			Renew: func(_ context.Context, renewals []lease.Renewal[int]) []error { return make([]error, len(renewals)) },
+		})
+		var ended atomic.Int64
+		s := settle.New(settle.Config[int]{
+			Queue:  &queue.Queue{Client: &late{Server: server}, URL: url, Visibility: lasts, Observe: slowly},
+			Keeper: keeper, Calls: 46, Rand: func() float64 { return 0.5 }, Go: func(call func()) { go call() },
+			Done: func(results []settle.Result[int]) { ended.Add(int64(len(results))) },
+			Send: func(context.Context, int, error) error { return nil }, Buried: func(int) {}, Unburied: func(int, time.Duration, error) {},
+		})
+		for i := range n {
+			l := &lease.Lease[int]{Of: i}
+			keeper.Add(time.Now(), time.Now(), lease.Receipt[int]{Lease: l, Handle: fmt.Sprint("h", i)})
+			s.Delete(0, l)
+		}
+		time.Sleep(10 * time.Minute)
+		require.EqualValues(t, n, ended.Load(), "each has one end")
+		s.Close(t.Context())
+	})
 }
