@@ -58,20 +58,20 @@ func TestConsumersThatComeAndGoShareTheLoad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tell(t, func(w *world) {
-				const rate = 300
+				const rate = 200
 				w.slow(20 * time.Millisecond)
 				f, r, sent := &fleet{world: w, opts: opts}, rand.New(rand.NewPCG(1, 2)), 0
-				for _, n := range []int{1, 3, 50, 2, 1} {
+				for _, n := range []int{1, 3, 20, 1} {
 					if n < len(f.stops) {
 						f.shrink(n)
 					}
 					f.grow(n)
-					sent = f.load(r, sent, rate, 10*time.Second) // they find out
+					sent = f.load(r, sent, rate, 6*time.Second) // they find out
 					before, began := make([]int64, n), w.calls(opReceive)
 					for i, count := range f.handled {
 						before[i] = count.Load()
 					}
-					const d = 20 * time.Second
+					const d = 10 * time.Second
 					from := sent
 					sent = f.load(r, sent, rate, d)
 					require.LessOrEqual(w, w.visible(), rate/2, "%d consumers", n)

@@ -52,12 +52,12 @@ var rows = []row{
 		twice: "what was in an answer that was cut is hidden for its visibility timeout",
 	},
 	{
-		name: "a stalled body", spoil: receives(first(1, stalled)), server: server{tls: true, h2: true}, poll: time.Second, visibility: 8 * time.Second,
+		name: "a stalled body", spoil: onlyReceives(first(1, stalled)), server: server{tls: true, h2: true}, poll: time.Second, visibility: 8 * time.Second,
 		twice: "what was in an answer that never came to its end is hidden for its visibility timeout",
 	},
 	{name: "redirects to another host, 307", spoil: first(3, redirected(http.StatusTemporaryRedirect)), server: server{tls: true, h2: true, redirects: true}},
 	{name: "redirects to another host, 302", spoil: first(3, redirected(http.StatusFound)), server: server{tls: true, h2: true, redirects: true}},
-	{name: "a slow link: an answer takes 12 s", spoil: receives(first(1, trickled)), server: server{tls: true, h2: true}, poll: 2 * time.Second},
+	{name: "a slow link: an answer takes 12 s", spoil: onlyReceives(first(1, trickled)), server: server{tls: true, h2: true}, poll: 2 * time.Second},
 }
 
 // A network is a row that is played.
@@ -147,6 +147,10 @@ func (n *network) handler(sqs http.Handler) http.Handler {
 		if n.stray != "" {
 			w.Header().Set("Location", n.stray+"/elsewhere")
 		}
+		if !receives(r) { // what was handled last is still to be deleted
+			spoil(w, r, sqs)
+			return
+		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(n.over, cancel)()
@@ -212,12 +216,17 @@ func first(n int64, spoil spoiler) func() spoiler {
 	}
 }
 
-// receives spoils the answers to receives alone.
-func receives(make func() spoiler) func() spoiler {
+// receives reports whether a request is a receive.
+func receives(r *http.Request) bool {
+	return strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".ReceiveMessage")
+}
+
+// onlyReceives spoils the answers to receives alone.
+func onlyReceives(make func() spoiler) func() spoiler {
 	return func() spoiler {
 		spoil := make()
 		return func(w http.ResponseWriter, r *http.Request, sqs http.Handler) {
-			if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".ReceiveMessage") {
+			if receives(r) {
 				spoil(w, r, sqs)
 				return
 			}
