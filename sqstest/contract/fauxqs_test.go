@@ -16,14 +16,20 @@ func fauxqsDeviations() map[string]string {
 		"a queue can be made anew, and purged, at any time": {"ADeletedQueueCannotBeMadeAnewAtOnce", "ASecondPurgeAtOnceIsRefused"},
 		"attributes are not checked against the kind of the queue, or their names at all": {
 			"AStandardQueueHasNoFIFOAttributes", "AnUnknownAttributeCannotBeCreated", "AnUnknownAttributeCannotBeRead",
+			"AFIFOQueueCannotBecomeStandard", "AStandardQueueCannotBecomeFIFO",
 		},
+		"attributes of queues are kept and told as they were written": {
+			"AFlagIsTrueOrFalse", "FlagsMayBeCapitalised", "NumbersAreToldAsNumbers", "ACountInTextIsToldAsANumber",
+			"TheSamePolicyIsTheSameHoweverItIsWritten",
+		},
+		"there are no permissions": {"APermissionBecomesAPolicy"},
 		"names of queues are free": {"TheSuffixNeedsAFIFOQueue", "ADotOutsideTheSuffixIsRefused", "AnIllegalNameIsRefused", "ALongNameIsRefused"},
 		"there are no message move tasks": {
 			"AMoveBringsMessagesBack", "AMovedBackMessageIsANewOne", "AMoveHasADestination", "AMoveNeedsADeadLetterQueue", "AMovesDestinationMustExist",
 			"AMovesSourceMustExist", "ASourceHasOneMoveAtATime", "ARunningMoveIsListedWithItsHandle", "AnUnknownMoveCannotBeCancelled",
 			"AMoveRateOfZeroIsRefused", "AMoveRateAboveFiveHundredIsRefused",
 		},
-		"redrive policies are not validated":          {"ARedrivePolicyNeedsACount", "ARedrivePolicyIsJSON", "TheDeadLetterQueueMustExist", "AFIFOQueuesDeadLettersAreFIFO"},
+		"redrive policies are not validated":          {"ARedrivePolicyNeedsACount", "ARedrivePolicyIsJSON", "TheDeadLetterQueueMustExist", "AFIFOQueuesDeadLettersAreFIFO", "ARedrivePolicyNeedsATarget", "ACountIsOneToAThousand", "ADeadLetterQueueOfAnotherRegionIsRefused"},
 		"the deduplication id stays on a move":        {"AMovedFIFOMessagesDeduplicationIDIsItsMessageID"},
 		"trace headers are dropped":                   {"AMovedMessageStaysWhatItWas", "ATraceHeaderComesBack", "SystemAttributesHaveTheirOwnMD5"},
 		"the move counts as a receive of its own":     {"TheReceiveAfterTheLastMovesTheMessage"},
@@ -47,7 +53,7 @@ func fauxqsDeviations() map[string]string {
 		"message attributes are not validated": {
 			"ElevenAttributesIsRefused", "AnAttributeNamedAWSIsRefused", "AnAttributeNamedAmazonIsRefused", "AnAttributeNameThatBeginsWithADotIsRefused",
 			"AnAttributeNameThatEndsWithADotIsRefused", "AnAttributeNameWithTwoDotsIsRefused", "AnAttributeNameWithASpaceIsRefused",
-			"ALongAttributeNameIsRefused", "AnEmptyAttributeIsRefused", "AnUnknownAttributeTypeIsRefused",
+			"ALongAttributeNameIsRefused", "AnEmptyAttributeIsRefused", "AnUnknownAttributeTypeIsRefused", "NumbersOutOfRangeAreRefused",
 		},
 		"characters beyond the basic plane are refused": {"AnyScriptIsKept", "TheEdgesOfWhatIsAllowedAreKept"},
 		"messages of batch errors tell less": {
@@ -67,6 +73,7 @@ func fauxqsDeviations() map[string]string {
 		"message attributes are not selected by name": {
 			"APrefixGivesWhatItBegins", "NamesGiveASubsetAndItsMD5", "ANameGivesItsAttributeAndItsMD5", "StarGivesEveryAttribute", "NothingAskedMeansNoAttributes",
 		},
+		"a queue's URL finds it from every region": {"AQueueIsFoundInItsRegionOnly"},
 		"standard queues have no groups": {
 			"AGroupIDComesBackFromAStandardQueue", "ANoisyTenantIsNoisyUntilItsBacklogIsGone", "ATenthOfWhatIsInFlightIsNoNoise",
 			"OfNoisyTenantsTheOneWithTheFewestInFlightGoesFirst", "QuietTenantsGoBeforeANoisyOne",
