@@ -33,8 +33,4 @@ var paceMutants = []mutant{
 		{lawGo, "return !a.Since.IsZero() && lay > v.Now.Sub(a.Since)", "return false"},
 		{lawGo, "	if r.full || r.missed {\n", "	if false {\n"},
 	}},
-	// One receive asks for all the room there is, and answers bring one message.
-	{"one receive takes all the room", []edit{
-		{paceGo, "return min(room, int(math.Ceil(1.5*p.brings)))", "return room"},
-	}},
 }
