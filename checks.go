@@ -99,8 +99,9 @@ func (f *faults) checkRegions(client Client, queueURL, deadURL string) (doubts [
 	return doubts
 }
 
-// checkRegion tells whether the URL of a queue names another region than the client calls. That is a mistake
-// if nothing else says where the client's requests go; else it may be one.
+// checkRegion compares the region in the URL of a queue with the one that the client calls.
+// Another one is a mistake if nothing else says where the client's requests go; else it is
+// a doubt.
 func checkRegion(client Client, field, queueURL string) (mistake, doubt error) {
 	o, ok := optionsOf(client)
 	region, public := regionIn(queueURL)

@@ -449,8 +449,9 @@ const (
 	StateStopping   State = "stopping"         // what is held is finished
 )
 
-// Health tells whether a [Consumer] receives. It does not tell whether that is fast
-// enough: the number of messages in the queue does.
+// Health is what a [Consumer] is doing about receiving. [StateBehind] says that it does not
+// keep up, once what it receives has waited for 30 s and waits longer and longer; the
+// number of messages in the queue says so sooner.
 type Health struct {
 	State State
 	Since time.Time // when the state began; zero: there was no run yet
@@ -772,7 +773,7 @@ func (r *run) heed(events []event) {
 	r.deletes = r.deletes[:0]
 }
 
-// awaited tells whether others of its message group wait for the delete of a message:
+// awaited reports whether others of its message group wait for the delete of a message:
 // here or, which only a user who asks for a linger accepts, in the queue.
 func (r *run) awaited(l *lease.Lease[*held]) bool {
 	return r.lines != nil && (r.lines.Waits(l.Of.Group()) || l.Of.more && r.opts.DeleteLinger == 0)
@@ -867,7 +868,7 @@ func (r *run) interruptAll() {
 // with half as many more to spare.
 func (r *run) releases() int {
 	const (
-		most  = 512 // as many connections does a client of [NewClient] keep
+		most  = 512 // beyond it a call waits for the others more than it helps them
 		spare = 1.5
 		tens  = 10 // messages of a call
 	)

@@ -55,8 +55,8 @@
 //   - On a FIFO queue the messages of a group are handled one at a time and in
 //     order, also when one fails; see [GroupFailure]. Groups run in parallel.
 //   - The consumer stops receiving only by an error that Run returns or a state that
-//     [Consumer.Health] shows. Whether it keeps up with the senders is for the queue's
-//     own numbers to show. Run returns at the latest 3 s after ShutdownTimeout.
+//     [Consumer.Health] shows. That it does not keep up with the senders is a state
+//     too, and [Stats].Lag. Run returns at the latest 3 s after ShutdownTimeout.
 //   - What SQS refuses for a while, such as access during a change of its policy, ends no
 //     run that has received, and has nothing handled twice; see [Options.GiveUpAfter].
 //   - What is held is bounded in messages and in bytes, and reserved before each

@@ -74,7 +74,7 @@ func (s *Server) create(key queueKey, set settings, in *sqs.CreateQueueInput) er
 	return nil
 }
 
-// same tells whether q has these attributes already, which have become set.
+// same reports whether q has these attributes already, which have become set.
 func (q *queue) same(set settings, attributes map[string]string) error {
 	now := q.lock()
 	defer q.unlock(now)
