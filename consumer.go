@@ -1312,8 +1312,7 @@ func (r *run) take(a *answer) (fresh []*held) {
 	var twice []*held
 	for i := range a.messages {
 		h := room.next(&a.messages[i], len(a.messages)-i)
-		h.fill(&a.messages[i], a.arrived, r.queueType, r.hidesTrace)
-		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
+		r.fill(h, &a.messages[i], a)
 		if r.hand[h.key()] != nil {
 			twice = append(twice, h) // in hand, or in this very answer
 			continue
@@ -1336,6 +1335,12 @@ func (r *run) take(a *answer) (fresh []*held) {
 		r.close()
 	}
 	return fresh
+}
+
+// fill fills h with a message of an answer.
+func (r *run) fill(h *held, raw *types.Message, a *answer) {
+	h.fill(raw, a.arrived, r.queueType, r.hidesTrace)
+	h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
 }
 
 // mark notes of which messages the queue may have more in their groups. It gives as many
@@ -1375,8 +1380,7 @@ func (r *run) release(surplus []types.Message, a *answer) {
 	var back []*held
 	for i := range surplus {
 		h := new(held)
-		h.fill(&surplus[i], a.arrived, r.queueType, r.hidesTrace)
-		h.handle, h.sent, h.arrived = h.ReceiptHandle, a.sent, a.arrived
+		r.fill(h, &surplus[i], a)
 		if known := r.hand[h.key()]; known != nil {
 			r.adopt(known, h, a)
 			continue

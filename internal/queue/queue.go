@@ -73,7 +73,7 @@ type Change struct {
 
 // A Fetch is one receive.
 type Fetch struct {
-	N       int
+	N       int           // messages asked for, at most
 	Wait    time.Duration // for the first message; whole seconds
 	Margin  time.Duration // after the wait, until the answer begins to arrive; less than 5 s means 5 s
 	Attempt string        // repeats an earlier receive of a FIFO queue; empty: none
@@ -82,13 +82,6 @@ type Fetch struct {
 	// client has not returned. What it returns later is returned all the same. nil: the
 	// receive ends when the client returns.
 	Overdue func(error)
-}
-
-// Receive asks for up to n messages and waits for the first at most wait (whole
-// seconds). attempt repeats an earlier receive of a FIFO queue; empty: none.
-func (q *Queue) Receive(ctx context.Context, n int, wait time.Duration, attempt string) ([]types.Message, error) {
-	messages, _, err := q.Fetch(ctx, Fetch{N: n, Wait: wait, Attempt: attempt})
-	return messages, err
 }
 
 // Fetch makes a receive. began is when its answer began to arrive; zero: that was not
@@ -134,16 +127,10 @@ func (q *Queue) Fetch(ctx context.Context, f Fetch) (messages []types.Message, b
 	return messages, d.first, err
 }
 
-// Delete deletes the messages with the given receipt handles, ten at most, and
-// returns one error for each: nil where SQS confirmed it.
-func (q *Queue) Delete(ctx context.Context, handles []string) []error {
-	errs, _ := q.DeleteInTime(ctx, handles, nil)
-	return errs
-}
-
-// DeleteInTime is [Queue.Delete] that does not wait for a client that ignores its
-// context: then overdue is called instead, on another goroutine, and once the client has
-// returned inTime is false. nil: it is waited for.
+// DeleteInTime deletes the messages with the given receipt handles, ten at most, and
+// returns one error for each: nil where SQS confirmed it. It does not wait for a client that
+// ignores its context: then overdue is called instead, on another goroutine, and once the
+// client has returned inTime is false. nil: it is waited for.
 func (q *Queue) DeleteInTime(ctx context.Context, handles []string, overdue func([]error)) (errs []error, inTime bool) {
 	if q.deaf.Load() >= mostDeaf {
 		return q.deleted(handles, time.Now(), nil, errDeaf), true

@@ -75,7 +75,7 @@ func (d *desk) receive(q *queue.Queue, n int) {
 		d.server.Send(d.url, fmt.Sprint(i))
 	}
 	for len(d.leases) < n {
-		ms, err := q.Receive(d.Context(), 10, time.Second, "")
+		ms, _, err := q.Fetch(d.Context(), queue.Fetch{N: 10, Wait: time.Second})
 		require.NoError(d, err)
 		for i := range ms {
 			l := &lease.Lease[int]{Of: len(d.leases)}
