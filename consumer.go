@@ -60,9 +60,9 @@ type Client interface {
 // [Options.Receivers]. Five things are the same for all clients of the SDK:
 //
 //   - A receive is cut when nothing has come for its poll time and 5 s, or up to 10 s
-//     after others were cut, but 25 s in all. While an answer arrives, it is cut after 5 s of silence, and when its
-//     messages are visible to others again. On a slow line fewer receives are out, and
-//     they ask for fewer messages.
+//     after others were cut, but 25 s in all. While an answer arrives, it is cut after
+//     5 s of silence, and when its messages are visible to others again. On a slow line
+//     fewer receives are out, and they ask for fewer messages.
 //   - An answer of more than 61 MiB is refused: ten messages of 1 MiB, each byte of which
 //     JSON spells with six, are not longer.
 //   - A redirect is not followed, since the session token would go along.

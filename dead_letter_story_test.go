@@ -190,11 +190,7 @@ func TestADeadLetterKeepsItsTraceHeader(t *testing.T) {
 		for _, asked := range []types.MessageSystemAttributeName{"", "AWSTraceHeader", "All", "SenderId"} {
 			t.Run(fmt.Sprintf("fifo %v, asked for %q", fifo, asked), func(t *testing.T) {
 				tellBoth(t, func(w *world) {
-					dead := w.server.MustCreateQueue("dead", nil)
-					if fifo {
-						dead = w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
-						w.groups()
-					}
+					dead := w.deadLetters(fifo)
 					w.traced(0)
 					opts := sluice.Options{DeadLetterQueueURL: dead}
 					if asked != "" {

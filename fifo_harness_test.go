@@ -22,6 +22,15 @@ func (w *world) groups() {
 	w.url = w.server.MustCreateQueue("orders.fifo", map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
 }
 
+// deadLetters makes a dead-letter queue. Where it is to be a FIFO queue, so is the world's own.
+func (w *world) deadLetters(fifo bool) (url string) {
+	if !fifo {
+		return w.server.MustCreateQueue("dead", nil)
+	}
+	w.groups()
+	return w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
+}
+
 // sendGroup sends a message to a group.
 func (w *world) sendGroup(group, body string) {
 	w.Helper()

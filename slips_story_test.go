@@ -39,10 +39,8 @@ func TestAHandlerThatChangesItsMessagesLeaksNothing(t *testing.T) {
 			for _, fifo := range []bool{false, true} {
 				t.Run(fmt.Sprint(how, " of those that ", name, ", fifo ", fifo), func(t *testing.T) {
 					tell(t, func(w *world) {
-						dead := w.server.MustCreateQueue("dead", nil)
+						dead := w.deadLetters(fifo)
 						if fifo {
-							dead = w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
-							w.groups()
 							w.sendGroups(5, 4)
 						} else {
 							w.send(0, 20)
@@ -168,10 +166,8 @@ func TestAClientThatEndsItsGoroutineSendsEachDeadLetterOnce(t *testing.T) {
 		for _, fifo := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", fifo ", fifo), func(t *testing.T) {
 				tell(t, func(w *world) {
-					dead := w.server.MustCreateQueue("dead", nil)
+					dead := w.deadLetters(fifo)
 					if fifo {
-						dead = w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})
-						w.groups()
 						w.sendGroups(20, 5)
 					} else {
 						w.send(0, 100)

@@ -26,8 +26,9 @@ import (
 // receive brings one message, a receiver less saves nothing.
 //
 // Event at a time, receivers double in a round trip while messages lie in the queue, and
-// come to rest where one answer in 200 finds one that did. Up to 16 of them the aim is
-// that a receive always waits; beyond, that no message waits for more than two round trips.
+// come to rest where one answer in 200 to 800, by w, finds one that did. Up to 16 of them
+// the aim is that a receive always waits; beyond, that no message waits for more than about
+// two round trips.
 // With a Linger the grace is Linger + 3/2 L, n shrinks by 1/16, and each receiver rests for
 // Linger after an answer that was not full.
 //
