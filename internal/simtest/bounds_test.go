@@ -241,19 +241,25 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		settled bool // a call about it was confirmed, since then
 	}
 	held, away := map[string]*fate{}, map[string]bool{}
+	there := map[string]bool{} // received since the queue was made
 	for _, e := range s.events {
 		if e.at > l.to {
 			break
 		}
 		if e.kind == gone {
 			clear(held) // the queue was deleted, and all in it
+			clear(there)
 			continue
 		}
+		there[e.message] = there[e.message] || e.kind == delivered
 		f := held[e.message]
 		away[e.message] = away[e.message] || e.kind == deleted || e.kind == buried
 		switch {
 		case e.inc == inc && e.kind == answered:
 			for _, r := range e.got {
+				if !there[r.message] {
+					continue // the answer was on its way when the queue was deleted
+				}
 				before := held[r.message]
 				settling := before != nil && before.done && !before.settled // with its newer receipt, when this answer is there
 				held[r.message] = &fate{

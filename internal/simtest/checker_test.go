@@ -57,6 +57,8 @@ type studied struct {
 	end        time.Duration
 	hollows    []time.Duration // when answers were empty by chance
 	meanAnswer float64         // messages of an answer that has any
+	asked      int             // messages that had to be received in time
+	late       int             // those of them that were left for longer than is granted
 
 	invariant string
 	counts    map[string]int // breaches, by invariant

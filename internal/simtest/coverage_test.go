@@ -22,6 +22,8 @@ type coverage struct {
 	shares   map[string]int // worlds in which it happened
 
 	calmEvents, calmBatches cost
+
+	asked, late int // messages that had to be received in time, and those that were late
 }
 
 // A cost is what messages of calm worlds have cost.
@@ -95,6 +97,8 @@ func (c *coverage) add(w *world) {
 			c.calmEvents.add(messages, useful)
 		}
 	}
+	c.asked += s.asked
+	c.late += s.late
 	for f, n := range w.hist.fired {
 		c.fired[f] += n
 	}
@@ -133,6 +137,7 @@ func (c *coverage) String() string {
 		fmt.Fprintf(&b, "%6.3f calls of %s for each event of a calm world, %.3f for each message of a batch\n",
 			c.calmEvents.perMessage(op), op, c.calmBatches.perMessage(op))
 	}
+	fmt.Fprintf(&b, "%d of %d messages beside a free slot were left for longer than is granted\n", c.late, c.asked)
 	if c.past > 0 {
 		fmt.Fprintf(&b, "%5.1f %% of the calls went past the SDK's client\n", 100*float64(c.past)/float64(c.calls))
 	}
@@ -183,6 +188,19 @@ func (c *cost) cheap(t *testing.T, how string, receives, deletes float64) {
 	assert.LessOrEqual(t, c.perMessage(opReceive), receives, "receives per message, %s", how)
 	assert.LessOrEqual(t, c.perMessage(opDelete), deletes, "deletes per message, %s", how)
 	assert.LessOrEqual(t, c.perMessage(opChange), 0.08, "renewals per message, %s", how)
+}
+
+// timely checks how many messages of all worlds were late, see [keeping.takesInTime]. In ten
+// thousand worlds it is one in a thousand; in a few hundred one burst of one world may
+// be several in a hundred.
+func (c *coverage) timely(t *testing.T) {
+	t.Helper()
+	switch {
+	case c.worlds >= 3000:
+		assert.LessOrEqual(t, c.late, c.asked/150)
+	case c.worlds >= 300:
+		assert.LessOrEqual(t, c.late, c.asked/15)
+	}
 }
 
 // least is how often each kind of fault must have happened.

@@ -157,7 +157,7 @@ func (k *leaseKeeper) deleteAnswered(h *holding, e event, i int) {
 
 // overdue looks for what should have happened before a time.
 func (k *leaseKeeper) overdue(now time.Duration) {
-	const again = 12 * time.Second // the longest back-off, and a call that takes its time
+	const again = 16 * time.Second // the longest back-off, and a call before it that is given up after 10 s
 	for m, h := range k.open {
 		if h.settled {
 			delete(k.open, m)

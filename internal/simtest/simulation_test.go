@@ -86,6 +86,7 @@ func TestNoInvariantIsBrokenAtTheSeam(t *testing.T) {
 	c := examineAll(t, seeds("SEEDS", 300), atSeam)
 	c.enough(t)
 	c.cheap(t)
+	c.timely(t)
 }
 
 func TestNoInvariantIsBrokenWithTheSDK(t *testing.T) {
@@ -94,6 +95,7 @@ func TestNoInvariantIsBrokenWithTheSDK(t *testing.T) {
 			c := examineAll(t, seeds("L2_SEEDS", max(1, seeds("SEEDS", 500)/10)), at)
 			c.enough(t)
 			c.cheap(t)
+			c.timely(t)
 			if at == pastSDK {
 				c.direct(t)
 			}
