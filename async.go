@@ -171,12 +171,12 @@ type call struct {
 	began    time.Time
 	took     time.Duration
 	cancel   context.CancelCauseFunc
-	limit    *time.Timer // ends it by ProcessingLimit; nil: nothing does
+	limit    *time.Timer // ends it by HandlerTimeout; nil: nothing does
 	err      error
 	outcomes []outcome   // of each message
 	panicked *PanicError // nil: it did not
 	cause    error       // why its context ended; nil: it had not
-	limited  bool        // it took longer than ProcessingLimit, whatever ended its context; its leases are renewed no more
+	limited  bool        // it took longer than HandlerTimeout, whatever ended its context; its leases are renewed no more
 	lost     bool        // the lease of one of its messages has ended, and with it its context; owned by the loop
 	bereft   bool        // a message of a FIFO queue has lost its lease meanwhile; owned by the loop
 	dropped  []*held     // failed, with leases that had been lost: nothing to tell SQS
@@ -234,8 +234,8 @@ func (r *run) start(batch []*held, why Reason, now time.Time) {
 		h.stage, h.call = handling, c
 	}
 	r.running.add(c)
-	if r.opts.ProcessingLimit > 0 {
-		c.limit = time.AfterFunc(r.opts.ProcessingLimit, func() { r.exceed(c) })
+	if r.opts.HandlerTimeout > 0 {
+		c.limit = time.AfterFunc(r.opts.HandlerTimeout, func() { r.exceed(c) })
 	}
 	r.c.batches.Add(string(why))
 	r.loop.Begin(r.handlers, func() crew.Work { return r.handle(ctx, c) })
@@ -267,7 +267,7 @@ func (c *call) makeRoom() {
 // exceed ends the patience with a call: its context ends, and its messages become
 // visible to other consumers when their leases end.
 func (r *run) exceed(c *call) {
-	c.cancel(ErrProcessingLimit)
+	c.cancel(ErrHandlerTimeout)
 	for _, h := range c.batch {
 		r.keeper.Halt(&h.lease)
 	}
@@ -452,7 +452,7 @@ func (r *run) told(c *call) {
 		return
 	}
 	e := BatchEvent{
-		Messages: c.messages, Why: c.why, Filled: c.began.Sub(c.batch[0].arrived), Took: c.took, Failed: failed, Err: c.err,
+		Messages: c.messages, Reason: c.why, FillTime: c.began.Sub(c.batch[0].arrived), Duration: c.took, Failed: failed, Err: c.err,
 	}
 	bytes := 0
 	for _, h := range c.batch {
@@ -575,7 +575,7 @@ func (r *run) stopGroup(c *call, hs []*held, o outcome) {
 	head.tries++
 	orElse(&head.failed, now)
 	switch {
-	case r.opts.OnGroupFailure == GoOn && !c.limited && !r.over:
+	case r.opts.OnGroupFailure == GroupSkip && !c.limited && !r.over:
 		r.settler.GiveBack(0, o.delay, &head.lease)
 		r.retake(head.Group(), hs[1:], time.Time{})
 	case !stays && r.patient(c, head, now.Add(o.delay)):
@@ -595,7 +595,7 @@ func (c *call) stays(group string) bool {
 // being given back.
 func (r *run) patient(c *call, head *held, next time.Time) bool {
 	switch {
-	case r.opts.OnGroupFailure != RetryInPlace, r.closing, r.drain:
+	case r.opts.OnGroupFailure != GroupRetryInPlace, r.closing, r.drain:
 		return false
 	case c.limited: // its lease is renewed no more
 		return false

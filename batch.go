@@ -284,11 +284,11 @@ type Reason string
 
 // The reasons for which batches are handed over.
 const (
-	Full     Reason = "full"      // it had BatchSize messages
-	Bytes    Reason = "bytes"     // the next message would have made it larger than BatchBytes, or BytesInFlight has no room for more
-	WaitOver Reason = "wait time" // WaitTime had passed since its first message
-	Drained  Reason = "drained"   // the queue is empty and Drain waits for nothing more
-	Stopping Reason = "stopping"  // the run is ending
+	ReasonFull     Reason = "full"      // it had BatchSize messages
+	ReasonBytes    Reason = "bytes"     // the next message would have made it larger than BatchBytes, or BytesInFlight has no room for more
+	ReasonWaitTime Reason = "wait time" // WaitTime had passed since its first message
+	ReasonDrained  Reason = "drained"   // the queue is empty and Drain waits for nothing more
+	ReasonStopping Reason = "stopping"  // the run is ending
 )
 
 // A collector gathers messages into batches: by size, by bytes, by the time that
@@ -339,13 +339,13 @@ func (c *pile) fill() {
 	for c.closed == "" && c.open < len(c.waiting) {
 		h := c.waiting[c.open]
 		if c.open > 0 && c.sum+h.bytes > c.bytes {
-			c.closed = Bytes
+			c.closed = ReasonBytes
 			return
 		}
 		c.open++
 		c.sum += h.bytes
 		if c.open == c.size {
-			c.closed = Full
+			c.closed = ReasonFull
 		}
 	}
 }
@@ -392,7 +392,7 @@ func (m measure) unfilled(now, due time.Time, hurry Reason) Reason {
 	case hurry != "":
 		return hurry
 	case !now.Before(due):
-		return WaitOver
+		return ReasonWaitTime
 	default:
 		return ""
 	}
@@ -453,9 +453,9 @@ func (c *lines) next(now time.Time, hurry Reason) ([]*held, Reason) {
 	case n == 0:
 		return nil, ""
 	case n >= c.size:
-		why = Full
+		why = ReasonFull
 	case bytes > c.bytes:
-		why = Bytes
+		why = ReasonBytes
 	default:
 		why = c.unfilled(now, oldest.Add(c.wait), hurry)
 	}

@@ -131,7 +131,7 @@ func TestGroupsWithoutSequenceNumbersStayInOrder(t *testing.T) {
 			w.sendGroup("a", fmt.Sprintf("a %d", i))
 		}
 		var seen []string
-		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GiveBack}), func(_ context.Context, batch []*sluice.Message) error {
+		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GroupRelease}), func(_ context.Context, batch []*sluice.Message) error {
 			seen = append(seen, batch[0].Body)
 			if len(seen) == 1 {
 				return errBad

@@ -115,7 +115,7 @@ func onlyHTTP1(t *http.Transport) {
 // failed. A panic is an error that names none.
 //
 // ctx ends when a message's lease was lost ([ErrLeaseLost]), when the call took
-// too long ([ErrProcessingLimit]) and when the run does not wait any longer
+// too long ([ErrHandlerTimeout]) and when the run does not wait any longer
 // ([ErrShutdown]); context.Cause tells. It does not end when Run's context does.
 //
 // Several calls run at once, see [Options.Concurrency]. The slice is the
@@ -133,7 +133,7 @@ type Message struct {
 	SequenceNumber  string // FIFO queues only: a number that increases within a message group
 
 	ReceiveCount int       // how often the message was received, by anybody; 1: for the first time
-	Attempt      int       // how often this is tried: ReceiveCount, and one more for each try in place that failed since; see [RetryInPlace]
+	Attempt      int       // how often this is tried: ReceiveCount, and one more for each try in place that failed since; see [GroupRetryInPlace]
 	SentAt       time.Time // when SQS took it, to the millisecond
 	ReceivedAt   time.Time // when this receive brought it
 
@@ -183,9 +183,9 @@ var (
 	// ErrLeaseLost is the cause of a handler's context that ended because a
 	// message of its batch is visible to other consumers again, or was deleted.
 	ErrLeaseLost = errors.New("sluice: lease lost")
-	// ErrProcessingLimit is the cause of a handler's context that ended because
-	// the call took longer than [Options.ProcessingLimit].
-	ErrProcessingLimit = errors.New("sluice: processing limit is over")
+	// ErrHandlerTimeout is the cause of a handler's context that ended because
+	// the call took longer than [Options.HandlerTimeout].
+	ErrHandlerTimeout = errors.New("sluice: handler timeout is over")
 )
 
 // A ShutdownError reports a stop, or the end of a run that has all its messages, that left
@@ -242,7 +242,7 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 	}
 	return &Consumer{
 		client: client, url: queueURL, region: regionOf(client, queueURL), opts: opts,
-		batches: tally.NewCounter(string(Full), string(Bytes), string(WaitOver), string(Drained), string(Stopping)),
+		batches: tally.NewCounter(string(ReasonFull), string(ReasonBytes), string(ReasonWaitTime), string(ReasonDrained), string(ReasonStopping)),
 		calls:   tally.NewCounter(queue.Operations...),
 		errors:  tally.NewCounter(queue.Operations...),
 	}, nil
@@ -1483,11 +1483,11 @@ func (r *run) dispatch(now time.Time) {
 func (r *run) hurry() Reason {
 	switch {
 	case r.drain && r.empty:
-		return Drained
+		return ReasonDrained
 	case r.closing:
-		return Stopping
+		return ReasonStopping
 	case r.stuffed():
-		return Bytes
+		return ReasonBytes
 	default:
 		return ""
 	}
@@ -1577,7 +1577,7 @@ func (r *run) ended(h *held, res settle.Result[*held]) {
 		r.fail(op, res.Err)
 	}
 	r.count(res.End)
-	if r.lines != nil && !h.surplus && res.End != settle.Deleted && r.opts.OnGroupFailure != GoOn {
+	if r.lines != nil && !h.surplus && res.End != settle.Deleted && r.opts.OnGroupFailure != GroupSkip {
 		// what waits behind it must not be handled before it
 		h.stays = true
 		r.giveBack(backwards(r.lines.LeaveBehind(h)))
@@ -1733,7 +1733,9 @@ func (r *run) observe(c queue.Call) {
 		r.latency.Store(old + (min(int64(c.Took), most*old)-old)/weight) // a lost update changes little
 	}
 	if hook := r.opts.Hooks.Call; hook != nil {
-		r.aside.Do(func() { hook(CallEvent(c)) })
+		r.aside.Do(func() {
+			hook(CallEvent{Operation: c.Op, Entries: c.Entries, Failed: c.Failed, Duration: c.Took, Err: c.Err})
+		})
 	}
 }
 

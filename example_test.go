@@ -622,20 +622,20 @@ func ExampleErrLeaseLost() {
 }
 
 // A call that hangs ends, and its message is received again.
-func ExampleErrProcessingLimit() {
+func ExampleErrHandlerTimeout() {
 	server := sqstest.New()
 	url := server.MustCreateQueue("orders", nil)
 	server.Send(url, "a long one")
 
 	consumer, err := sluice.New(server.Client(), url, sluice.Options{
-		MaxMessages: 1, ProcessingLimit: 10 * time.Millisecond,
+		MaxMessages: 1, HandlerTimeout: 10 * time.Millisecond,
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	err = consumer.Run(context.Background(), func(ctx context.Context, _ []*sluice.Message) error {
 		<-ctx.Done()
-		fmt.Println(errors.Is(context.Cause(ctx), sluice.ErrProcessingLimit))
+		fmt.Println(errors.Is(context.Cause(ctx), sluice.ErrHandlerTimeout))
 		return context.Cause(ctx)
 	})
 	fmt.Println("error:", err, "failed:", consumer.Stats().Failed)
@@ -671,10 +671,10 @@ func ExampleHooks() {
 		BatchSize: 3, MaxMessages: 3,
 		Hooks: sluice.Hooks{
 			Call: func(e sluice.CallEvent) {
-				fmt.Println(e.Op, "entries:", e.Entries, "failed:", e.Failed, "error:", e.Err)
+				fmt.Println(e.Operation, "entries:", e.Entries, "failed:", e.Failed, "error:", e.Err)
 			},
 			Batch: func(e sluice.BatchEvent) {
-				fmt.Println("batch of", len(e.Messages), "failed:", e.Failed, "in less than a minute:", e.Took < time.Minute)
+				fmt.Println("batch of", len(e.Messages), "failed:", e.Failed, "in less than a minute:", e.Duration < time.Minute)
 			},
 		},
 	})
@@ -728,7 +728,7 @@ func ExampleGroupFailure() {
 	server.Send(url, "order", "pay", "ship")
 
 	consumer, err := sluice.New(server.Client(), url, sluice.Options{
-		OnGroupFailure: sluice.RetryInPlace, // the default
+		OnGroupFailure: sluice.GroupRetryInPlace, // the default
 		RetryDelay:     func(*sluice.Message, error) time.Duration { return 10 * time.Millisecond },
 		PollTime:       time.Second,
 	})

@@ -17,7 +17,7 @@ import (
 )
 
 func TestNothingOfAGroupGoesOnUnderLeasesThatTheProcessingLimitEnded(t *testing.T) {
-	for _, on := range []sluice.GroupFailure{sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn} {
+	for _, on := range []sluice.GroupFailure{sluice.GroupRetryInPlace, sluice.GroupRelease, sluice.GroupSkip} {
 		t.Run(fmt.Sprint(on), func(t *testing.T) {
 			tell(t, func(w *world) {
 				w.groups()
@@ -26,7 +26,7 @@ func TestNothingOfAGroupGoesOnUnderLeasesThatTheProcessingLimitEnded(t *testing.
 					w.sendGroup("a", fmt.Sprintf("a %d", i))
 				}
 				calls := 0
-				c := w.consumer(sluice.Options{BatchSize: 3, OnGroupFailure: on, ProcessingLimit: 2 * time.Minute})
+				c := w.consumer(sluice.Options{BatchSize: 3, OnGroupFailure: on, HandlerTimeout: 2 * time.Minute})
 				stop := w.run(c, func(ctx context.Context, batch []*sluice.Message) error {
 					calls++
 					if calls == 1 {
@@ -114,7 +114,7 @@ func TestALimitThatWasNotTheFirstToEndACallEndsItsLeasesAllTheSame(t *testing.T)
 		w.sendGroup("a", "a")
 		w.sendGroup("b", "b")
 		calls := 0
-		c := w.consumer(sluice.Options{BatchSize: 2, ProcessingLimit: time.Minute, RetryDelay: func(*sluice.Message, error) time.Duration { return time.Second }})
+		c := w.consumer(sluice.Options{BatchSize: 2, HandlerTimeout: time.Minute, RetryDelay: func(*sluice.Message, error) time.Duration { return time.Second }})
 		stop := w.run(c, func(ctx context.Context, batch []*sluice.Message) error {
 			calls++
 			if calls > 1 {
@@ -140,7 +140,7 @@ func TestAHandlerThatFailsInTheInstantOfTheLimitIsNotTriedAgainUnderAnEndedLease
 				w.sendGroup(fmt.Sprint(i), "x")
 			}
 			var calls atomic.Int64
-			c := w.consumer(sluice.Options{Concurrency: 20, ProcessingLimit: time.Minute, RetryDelay: func(*sluice.Message, error) time.Duration { return time.Second }})
+			c := w.consumer(sluice.Options{Concurrency: 20, HandlerTimeout: time.Minute, RetryDelay: func(*sluice.Message, error) time.Duration { return time.Second }})
 			stop := w.run(c, func(context.Context, []*sluice.Message) error {
 				if calls.Add(1) <= 20 {
 					time.Sleep(time.Minute)
@@ -284,7 +284,7 @@ func TestAGroupIsFreeWhenTheLeaseOfItsHeadIsLostAndItsHandlerHangs(t *testing.T)
 			w.sendGroup("a", fmt.Sprintf("a %d", i))
 		}
 		hang := make(chan struct{})
-		first := w.consumer(sluice.Options{VisibilityTimeout: 10 * time.Second, ProcessingLimit: 20 * time.Second, PollTime: time.Second, ShutdownTimeout: time.Second})
+		first := w.consumer(sluice.Options{VisibilityTimeout: 10 * time.Second, HandlerTimeout: 20 * time.Second, PollTime: time.Second, ShutdownTimeout: time.Second})
 		stop := w.run(first, func(context.Context, []*sluice.Message) error {
 			<-hang
 			return nil
@@ -307,7 +307,7 @@ func TestAGroupIsFreeWhenTheLeaseOfItsHeadIsLostAndItsHandlerHangs(t *testing.T)
 }
 
 func TestWhatIsBehindAFailureIsGivenBackAtTheShutdownTimeout(t *testing.T) {
-	for _, on := range []sluice.GroupFailure{sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn} {
+	for _, on := range []sluice.GroupFailure{sluice.GroupRetryInPlace, sluice.GroupRelease, sluice.GroupSkip} {
 		t.Run(fmt.Sprint(on), func(t *testing.T) {
 			tell(t, func(w *world) {
 				w.groups()

@@ -42,7 +42,7 @@ func TestEachEndsAGroupOnceAlsoWhenItsTimeIsOver(t *testing.T) {
 		for _, body := range []string{"a 0", "a 1", "b 0", "b 1"} {
 			w.sendGroup(body[:1], body)
 		}
-		c := w.consumer(sluice.Options{BatchSize: 4, ProcessingLimit: time.Second, DeadLetterQueueURL: w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})})
+		c := w.consumer(sluice.Options{BatchSize: 4, HandlerTimeout: time.Second, DeadLetterQueueURL: w.server.MustCreateQueue("dead.fifo", map[string]string{"FifoQueue": "true"})})
 		seen := &tries{world: w}
 		stop := w.run(c, sluice.Each(func(ctx context.Context, m *sluice.Message) error {
 			seen.note(m)
@@ -128,9 +128,9 @@ func TestWhatAFailedHeadCostsItsFollowersIsTheOptionsChoice(t *testing.T) {
 		order []string
 		count int // of the follower
 	}{
-		sluice.RetryInPlace: {[]string{"a 0", "a 0", "a 0", "a 1"}, 1},
-		sluice.GiveBack:     {[]string{"a 0", "a 0", "a 0", "a 1"}, 3},
-		sluice.GoOn:         {[]string{"a 0", "a 1", "a 0", "a 0"}, 1},
+		sluice.GroupRetryInPlace: {[]string{"a 0", "a 0", "a 0", "a 1"}, 1},
+		sluice.GroupRelease:      {[]string{"a 0", "a 0", "a 0", "a 1"}, 3},
+		sluice.GroupSkip:         {[]string{"a 0", "a 1", "a 0", "a 0"}, 1},
 	} {
 		tellBoth(t, func(w *world) {
 			w.groups()
@@ -277,8 +277,8 @@ func TestAnAttemptThatCannotBeRepeatedAnyMoreIsGivenUp(t *testing.T) {
 
 func TestFollowersDoNotPayForADeadLetterThatIsRefused(t *testing.T) {
 	for on, want := range map[sluice.GroupFailure][]string{
-		sluice.RetryInPlace: {"a 0", "a 0", "a 0", "a 1", "a 2"},
-		sluice.GoOn:         {"a 0", "a 1", "a 2", "a 0", "a 0"},
+		sluice.GroupRetryInPlace: {"a 0", "a 0", "a 0", "a 1", "a 2"},
+		sluice.GroupSkip:         {"a 0", "a 1", "a 2", "a 0", "a 0"},
 	} {
 		t.Run(fmt.Sprint(on), func(t *testing.T) {
 			tell(t, func(w *world) {

@@ -169,7 +169,7 @@ func TestABatchHoldsEachGroupTogetherAndInOrder(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		require.NoError(w, stop())
 		require.Equal(w, groups*each, handled)
-		require.NotZero(w, c.Stats().Batches[sluice.Full], "groups are gathered into full batches")
+		require.NotZero(w, c.Stats().Batches[sluice.ReasonFull], "groups are gathered into full batches")
 	})
 }
 

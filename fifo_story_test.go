@@ -360,8 +360,8 @@ func TestALostAnswerOfAFIFOReceiveIsRepeated(t *testing.T) {
 
 func TestGroupsAreGivenBackOrSkippedWhereThatIsWanted(t *testing.T) {
 	for how, want := range map[sluice.GroupFailure][]string{
-		sluice.GiveBack: {"a 0", "a 0", "a 1"},
-		sluice.GoOn:     {"a 0", "a 1", "a 0"},
+		sluice.GroupRelease: {"a 0", "a 0", "a 1"},
+		sluice.GroupSkip:    {"a 0", "a 1", "a 0"},
 	} {
 		tellBoth(t, func(w *world) {
 			w.groups()
@@ -419,7 +419,7 @@ func TestAGroupThatIsBackAtOnceIsHandledAgainWhicheverAnswerIsFirst(t *testing.T
 			w.sendGroup("a", fmt.Sprintf("a %d", i))
 		}
 		var seen []string
-		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GiveBack}), func(_ context.Context, batch []*sluice.Message) error {
+		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GroupRelease}), func(_ context.Context, batch []*sluice.Message) error {
 			seen = append(seen, batch[0].Body)
 			if len(seen) <= 2 {
 				return sluice.RetryAfter(0, errors.New("not now"))
@@ -440,7 +440,7 @@ func TestNothingIsHandledBeforeAMessageThatIsGivenBackTwice(t *testing.T) {
 		w.sendGroup("a", "a 0")
 		w.server.Inject(sqstest.Fault{Op: opChange, Lag: time.Second, NoEffect: true, Times: 1})
 		var seen []string
-		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GiveBack}), func(_ context.Context, batch []*sluice.Message) error {
+		stop := w.run(w.consumer(sluice.Options{OnGroupFailure: sluice.GroupRelease}), func(_ context.Context, batch []*sluice.Message) error {
 			seen = append(seen, batch[0].Body)
 			if len(seen) > 1 {
 				return nil
@@ -485,7 +485,7 @@ func TestNothingIsHandledBeforeAMessageWhoseDeleteIsRefused(t *testing.T) {
 }
 
 func TestAGroupGoesOnWhenAFollowerIsLostWhileItsHeadFails(t *testing.T) {
-	for _, how := range []sluice.GroupFailure{sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn} {
+	for _, how := range []sluice.GroupFailure{sluice.GroupRetryInPlace, sluice.GroupRelease, sluice.GroupSkip} {
 		tellBoth(t, func(w *world) {
 			w.groups()
 			w.slow(8 * time.Millisecond)

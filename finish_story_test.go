@@ -96,7 +96,7 @@ func TestDrainEndsBesideAHandlerThatHangsWithoutItsMessage(t *testing.T) {
 				if name == "for ever" {
 					h = func(context.Context, []*sluice.Message) error { <-hang; return nil }
 				}
-				c := w.consumer(sluice.Options{ShutdownTimeout: 10 * time.Second, ProcessingLimit: time.Minute, VisibilityTimeout: 30 * time.Second})
+				c := w.consumer(sluice.Options{ShutdownTimeout: 10 * time.Second, HandlerTimeout: time.Minute, VisibilityTimeout: 30 * time.Second})
 				ended := make(chan error, 1)
 				go func() { ended <- c.Drain(w.Context(), w.handler(h)) }()
 				select {

@@ -37,11 +37,11 @@ func (h *told) hooks() sluice.Hooks {
 func (h *told) call(e sluice.CallEvent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.calls[e.Op]++
+	h.calls[e.Operation]++
 	if e.Err != nil {
-		h.errs[e.Op]++
+		h.errs[e.Operation]++
 	}
-	if e.Op == opReceive {
+	if e.Operation == opReceive {
 		h.received += e.Entries
 	}
 }

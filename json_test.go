@@ -76,7 +76,7 @@ func TestErrorsAreSentencesInAllJSON(t *testing.T) {
 	for _, v := range []any{
 		sluice.Health{Err: failed},
 		&sluice.Health{Err: failed},
-		sluice.CallEvent{Op: opReceive, Took: 7, Err: failed},
+		sluice.CallEvent{Operation: opReceive, Duration: 7, Err: failed},
 		sluice.BatchEvent{Failed: 7, Err: failed},
 		sluice.LeaseEvent{Err: failed},
 		map[string]any{"health": sluice.Health{Err: failed}},
@@ -85,9 +85,9 @@ func TestErrorsAreSentencesInAllJSON(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(text), want, "%T", v)
 	}
-	text, err := json.Marshal(sluice.CallEvent{Op: opReceive, Took: 7})
+	text, err := json.Marshal(sluice.CallEvent{Operation: opReceive, Duration: 7})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"Op": "ReceiveMessage", "Entries": 0, "Failed": 0, "Took": 7}`, string(text))
+	require.JSONEq(t, `{"Operation": "ReceiveMessage", "Entries": 0, "Failed": 0, "Duration": 7}`, string(text))
 	for _, bad := range []error{exits{}, (*smithy.OperationError)(nil)} {
 		_, err := json.Marshal(sluice.Health{Err: bad})
 		require.NoError(t, err, "whatever the error does")

@@ -366,7 +366,7 @@ func TestAHungHandlerLosesItsLeaseAfterTheProcessingLimit(t *testing.T) {
 		w.send(0, 1)
 		free := make(chan struct{})
 		var cause error
-		c := w.consumer(sluice.Options{ProcessingLimit: 5 * time.Minute, ShutdownTimeout: time.Second, PollTime: time.Second})
+		c := w.consumer(sluice.Options{HandlerTimeout: 5 * time.Minute, ShutdownTimeout: time.Second, PollTime: time.Second})
 		stop := w.run(c, w.handler(func(ctx context.Context, _ []*sluice.Message) error {
 			<-ctx.Done()
 			cause = context.Cause(ctx)
@@ -376,7 +376,7 @@ func TestAHungHandlerLosesItsLeaseAfterTheProcessingLimit(t *testing.T) {
 		}))
 		time.Sleep(5*time.Minute + time.Second)
 		synctest.Wait()
-		require.Equal(w, sluice.ErrProcessingLimit, cause)
+		require.Equal(w, sluice.ErrHandlerTimeout, cause)
 		renewed := w.calls(opChange)
 		time.Sleep(time.Hour)
 		require.Equal(w, renewed, w.calls(opChange), "a hung handler's lease is not kept")
@@ -391,7 +391,7 @@ func TestAHungHandlerLosesItsLeaseAfterTheProcessingLimit(t *testing.T) {
 func TestAHandlerThatHeedsTheProcessingLimitFailsAsAnyOther(t *testing.T) {
 	tell(t, func(w *world) {
 		w.send(0, 1)
-		c := w.consumer(sluice.Options{ProcessingLimit: 50 * time.Second, RetryDelay: func(*sluice.Message, error) time.Duration { return 10 * time.Minute }})
+		c := w.consumer(sluice.Options{HandlerTimeout: 50 * time.Second, RetryDelay: func(*sluice.Message, error) time.Duration { return 10 * time.Minute }})
 		stop := w.run(c, w.handler(heeds(time.Hour)))
 		time.Sleep(12*time.Minute + time.Second)
 		require.Equal(w, []time.Duration{0, 10*time.Minute + 50*time.Second}, w.times("0"))

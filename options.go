@@ -110,10 +110,10 @@ type Options struct {
 	// since a stop waits for the receives that are out: tests may want a shorter one.
 	PollTime time.Duration
 
-	// ProcessingLimit is how long one handler call may take. After it the call's
-	// context ends with [ErrProcessingLimit] as its cause, and its messages'
+	// HandlerTimeout is how long one handler call may take. After it the call's
+	// context ends with [ErrHandlerTimeout] as its cause, and its messages'
 	// visibility timeouts are renewed no more. 0 means no limit but SQS's 12 h.
-	ProcessingLimit time.Duration
+	HandlerTimeout time.Duration
 
 	// RetryDelay says how long a message that failed stays hidden before it is
 	// received again, unless the error says so itself ([RetryAfter]). It is called
@@ -127,12 +127,12 @@ type Options struct {
 	RetryDelay func(m *Message, err error) time.Duration
 
 	// OnGroupFailure says what happens to the message group of a message of a FIFO
-	// queue that failed. The zero value is [RetryInPlace]. On a standard queue it
+	// queue that failed. The zero value is [GroupRetryInPlace]. On a standard queue it
 	// has no effect.
 	OnGroupFailure GroupFailure
 
 	// InPlaceTries is how many times a message is handled, and InPlaceTime how
-	// long it is tried, before [RetryInPlace] gives its group back. 0 means 10
+	// long it is tried, before [GroupRetryInPlace] gives its group back. 0 means 10
 	// times and 15 min.
 	InPlaceTries int
 	InPlaceTime  time.Duration
@@ -267,14 +267,14 @@ func (o Options) validate(client Client, queueURL string) faults {
 	wrong.outside("Concurrency", o.Concurrency, 1, maxInFlight)
 	wrong.outside("Receivers", o.Receivers, 1, 1000)
 	wrong.outside("MaxMessages", o.MaxMessages, 0, -1)
-	wrong.outside("OnGroupFailure", int(o.OnGroupFailure), int(RetryInPlace), int(GoOn))
+	wrong.outside("OnGroupFailure", int(o.OnGroupFailure), int(GroupRetryInPlace), int(GroupSkip))
 	wrong.outside("InPlaceTries", o.InPlaceTries, 1, -1)
 	wrong.outside("BatchBytes", o.BatchBytes, 1, -1)
 	wrong.outside("BytesInFlight", o.BytesInFlight, maxBody, -1)
 	wrong.outsideTime("WaitTime", o.WaitTime, time.Millisecond, 11*time.Hour)
 	wrong.outsideTime("VisibilityTimeout", o.VisibilityTimeout, 2*time.Second, maxVisibility) // a poll takes up to 1 s of it, at least
 	wrong.outsideTime("PollTime", o.PollTime, time.Second, maxPoll)
-	wrong.outsideTime("ProcessingLimit", o.ProcessingLimit, 0, maxVisibility)
+	wrong.outsideTime("HandlerTimeout", o.HandlerTimeout, 0, maxVisibility)
 	wrong.outsideTime("ShutdownTimeout", o.ShutdownTimeout, time.Millisecond, maxVisibility)
 	wrong.outsideTime("InPlaceTime", o.InPlaceTime, time.Millisecond, 11*time.Hour)
 	wrong.outsideTime("ReceiveLinger", o.ReceiveLinger, 0, 10*time.Second)
@@ -335,29 +335,29 @@ func checkURL(field, queueURL string) error {
 
 // A GroupFailure says what happens to the message group of a message that failed.
 // In none of the cases is a message that comes later in the group handled before
-// the failed one, but in [GoOn].
+// the failed one, but in [GroupSkip].
 type GroupFailure int
 
 const (
-	// RetryInPlace keeps the failed message and those behind it, under their
+	// GroupRetryInPlace keeps the failed message and those behind it, under their
 	// leases, and handles it again after its delay: up to [Options.InPlaceTries]
 	// times and for [Options.InPlaceTime]. Then the group is given back as with
-	// [GiveBack]. The receive counts do not rise meanwhile, so the dead-letter
+	// [GroupRelease]. The receive counts do not rise meanwhile, so the dead-letter
 	// queue is reached only after tries times maxReceiveCount. A stop, and Drain,
 	// do not wait for the next try. [Message.Attempt] counts the tries.
 	//
 	// Groups that wait hold at most half of [Options.BytesInFlight], and 60,000
 	// messages. Beyond that those that failed longest ago are given back, so that
 	// others find room.
-	RetryInPlace GroupFailure = iota
-	// GiveBack gives the failed message back, to be received again after its delay,
+	GroupRetryInPlace GroupFailure = iota
+	// GroupRelease gives the failed message back, to be received again after its delay,
 	// and those held behind it, which SQS keeps behind it. Their receive counts
 	// rise with each failure too, so innocent ones may end in the dead-letter
 	// queue.
-	GiveBack
-	// GoOn gives the failed message back and handles those behind it: the order
+	GroupRelease
+	// GroupSkip gives the failed message back and handles those behind it: the order
 	// of the group is lost for that message.
-	GoOn
+	GroupSkip
 )
 
 // Hooks are told of what happens, for metrics and traces. Any of them may be nil.
@@ -377,19 +377,19 @@ const hookBacklog = 4096
 
 // A CallEvent is the end of a call to SQS.
 type CallEvent struct {
-	Op      string        // the operation, such as ReceiveMessage
-	Entries int           // messages received, or entries sent
-	Failed  int           // entries that SQS refused; all of them when Err is set
-	Took    time.Duration // from the request to its answer; for a receive with the wait for messages
-	Err     error         // of the whole call
+	Operation string        // such as ReceiveMessage
+	Entries   int           // messages received, or entries sent
+	Failed    int           // entries that SQS refused; all of them when Err is set
+	Duration  time.Duration // from the request to its answer; for a receive with the wait for messages
+	Err       error         // of the whole call
 }
 
 // A BatchEvent is the end of a handler call.
 type BatchEvent struct {
 	Messages []*Message
-	Why      Reason        // why the batch was handed over
-	Filled   time.Duration // from the arrival of its first message until then
-	Took     time.Duration // by the handler
+	Reason   Reason        // why the batch was handed over
+	FillTime time.Duration // from the arrival of its first message until then
+	Duration time.Duration // of the handler
 	Failed   int           // messages that failed
 	Err      error         // what the handler returned; a [*PanicError] if it panicked
 }

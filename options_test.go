@@ -50,8 +50,8 @@ func TestEachMistakeIsToldWithFieldValueAndRule(t *testing.T) {
 		"PollTime is 21s, want at most 20s":               {PollTime: 21 * time.Second},
 		"PollTime is 1h0m0s, want at most 20s":            {PollTime: time.Hour},
 		"PollTime is 1.5s, want whole seconds":            {PollTime: 1500 * time.Millisecond, VisibilityTimeout: 2 * time.Second},
-		"ProcessingLimit is -1s, want at least 0s":        {ProcessingLimit: -time.Second},
-		"ProcessingLimit is 13h0m0s, want at most":        {ProcessingLimit: 13 * time.Hour},
+		"HandlerTimeout is -1s, want at least 0s":         {HandlerTimeout: -time.Second},
+		"HandlerTimeout is 13h0m0s, want at most":         {HandlerTimeout: 13 * time.Hour},
 		"ShutdownTimeout is -1s, want at least 1ms":       {ShutdownTimeout: -time.Second},
 		"ShutdownTimeout is 13h0m0s, want at most":        {ShutdownTimeout: 13 * time.Hour},
 		"DeleteLinger is 11s, want at most 10s":           {DeleteLinger: 11 * time.Second},
@@ -71,11 +71,11 @@ func TestWhatIsAtTheLimitIsTaken(t *testing.T) {
 	for name, opts := range map[string]sluice.Options{
 		"least": {
 			BatchSize: 1, WaitTime: time.Millisecond, BatchBytes: 1, Concurrency: 1, BytesInFlight: 1 << 20, Receivers: 1, VisibilityTimeout: 2 * time.Second,
-			PollTime: time.Second, ProcessingLimit: 1, DeleteLinger: math.MinInt64, ShutdownTimeout: time.Millisecond, MaxMessages: 1, MaxDuration: 1,
+			PollTime: time.Second, HandlerTimeout: 1, DeleteLinger: math.MinInt64, ShutdownTimeout: time.Millisecond, MaxMessages: 1, MaxDuration: 1,
 		},
 		"most": {
 			BatchSize: 10_000, WaitTime: 11 * time.Hour, BatchBytes: math.MaxInt, Concurrency: 120_000, BytesInFlight: math.MaxInt, Receivers: 1000,
-			VisibilityTimeout: 12 * time.Hour, PollTime: 20 * time.Second, ProcessingLimit: 12 * time.Hour, DeleteLinger: 10 * time.Second,
+			VisibilityTimeout: 12 * time.Hour, PollTime: 20 * time.Second, HandlerTimeout: 12 * time.Hour, DeleteLinger: 10 * time.Second,
 			ShutdownTimeout: 12 * time.Hour, MaxMessages: math.MaxInt, MaxDuration: math.MaxInt64,
 		},
 	} {
@@ -93,11 +93,11 @@ func TestWhatIsAtTheLimitIsTaken(t *testing.T) {
 func TestAllMistakesAreToldAtOnce(t *testing.T) {
 	_, err := sluice.New(nil, "", sluice.Options{
 		BatchSize: -1, WaitTime: -1, BatchBytes: -1, Concurrency: -1, BytesInFlight: -1, Receivers: -1, VisibilityTimeout: -time.Second, PollTime: -time.Second,
-		ProcessingLimit: -1, ShutdownTimeout: -1, MaxMessages: -1, MaxDuration: -1, DeleteLinger: time.Hour, DeadLetterQueueURL: "?",
+		HandlerTimeout: -1, ShutdownTimeout: -1, MaxMessages: -1, MaxDuration: -1, DeleteLinger: time.Hour, DeadLetterQueueURL: "?",
 	})
 	for _, field := range []string{
 		"client is nil", "queueURL is empty", "BatchSize", "WaitTime", "BatchBytes", "Concurrency", "BytesInFlight", "Receivers", "VisibilityTimeout", "PollTime",
-		"ProcessingLimit", "ShutdownTimeout", "MaxMessages", "MaxDuration", "DeleteLinger", "DeadLetterQueueURL",
+		"HandlerTimeout", "ShutdownTimeout", "MaxMessages", "MaxDuration", "DeleteLinger", "DeadLetterQueueURL",
 	} {
 		require.ErrorContains(t, err, field)
 	}

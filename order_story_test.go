@@ -85,7 +85,7 @@ func begun(t *testing.T, number func(int) string, n int, opts sluice.Options, ea
 func TestAGroupKeepsItsOrderWhateverItsSequenceNumbers(t *testing.T) {
 	for name, number := range numberings {
 		t.Run(name, func(t *testing.T) {
-			for _, failure := range []sluice.GroupFailure{sluice.RetryInPlace, sluice.GiveBack} {
+			for _, failure := range []sluice.GroupFailure{sluice.GroupRetryInPlace, sluice.GroupRelease} {
 				begun(t, number, 12, sluice.Options{OnGroupFailure: failure}, false)
 				begun(t, number, 12, sluice.Options{OnGroupFailure: failure}, true)
 				begun(t, number, 12, sluice.Options{OnGroupFailure: failure, BatchSize: 12}, true)

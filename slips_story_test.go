@@ -227,7 +227,7 @@ func TestAttemptCountsReceivesAndTriesInPlace(t *testing.T) {
 				if queue == "standard" {
 					w.send(0, 1)
 				} else {
-					opts.OnGroupFailure = map[string]sluice.GroupFailure{"in place": sluice.RetryInPlace, "given back": sluice.GiveBack, "goes on behind": sluice.GoOn}[queue]
+					opts.OnGroupFailure = map[string]sluice.GroupFailure{"in place": sluice.GroupRetryInPlace, "given back": sluice.GroupRelease, "goes on behind": sluice.GroupSkip}[queue]
 					w.groups()
 					w.sendGroup("a", "a 0")
 				}

@@ -63,7 +63,7 @@ func TestAPartFilledBatchGoesOutAtAStop(t *testing.T) {
 		require.NoError(w, stop())
 		require.LessOrEqual(w, time.Since(at), time.Second)
 		w.eachOnce(7)
-		require.EqualValues(w, 1, c.Stats().Batches[sluice.Stopping])
+		require.EqualValues(w, 1, c.Stats().Batches[sluice.ReasonStopping])
 	})
 }
 

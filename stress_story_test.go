@@ -67,7 +67,7 @@ func TestAllMethodsMayBeCalledFromEveryCallback(t *testing.T) {
 			return o, func(context.Context, []*sluice.Message) error { call(); return nil }
 		},
 		"a handler whose context has ended": func(o sluice.Options, call func()) (sluice.Options, sluice.Handler) {
-			o.ProcessingLimit = time.Second
+			o.HandlerTimeout = time.Second
 			return o, func(ctx context.Context, batch []*sluice.Message) error { <-ctx.Done(); call(); return nil }
 		},
 		"a handler's panic": func(o sluice.Options, call func()) (sluice.Options, sluice.Handler) {
@@ -324,7 +324,7 @@ func TestStartsAndStopsFromManyGoroutinesKeepGroupsInOrder(t *testing.T) {
 	for name, change := range map[string]func(*sluice.Options){
 		"events":            func(o *sluice.Options) { o.Concurrency = 5 },
 		"batches":           func(o *sluice.Options) { o.BatchSize, o.WaitTime, o.Concurrency = 15, 300*time.Millisecond, 2 },
-		"groups given back": func(o *sluice.Options) { o.BatchSize, o.OnGroupFailure = 3, sluice.GiveBack },
+		"groups given back": func(o *sluice.Options) { o.BatchSize, o.OnGroupFailure = 3, sluice.GroupRelease },
 	} {
 		t.Run(name, func(t *testing.T) {
 			tell(t, func(w *world) {

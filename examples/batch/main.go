@@ -77,5 +77,5 @@ func process(_ context.Context, m *sluice.Message) error {
 
 // report tells of a batch after it was handled.
 func report(e sluice.BatchEvent) {
-	fmt.Printf("batch of %d, closed because: %s, filled in %.1f s\n", len(e.Messages), e.Why, e.Filled.Seconds())
+	fmt.Printf("batch of %d, closed because: %s, filled in %.1f s\n", len(e.Messages), e.Reason, e.FillTime.Seconds())
 }

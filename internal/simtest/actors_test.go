@@ -259,14 +259,14 @@ func (l *life) hooks() sluice.Hooks {
 	t.calls, t.errors, t.batches = map[string]int64{}, map[string]int64{}, map[sluice.Reason]int64{}
 	return sluice.Hooks{
 		Call: func(e sluice.CallEvent) {
-			t.calls[e.Op]++
+			t.calls[e.Operation]++
 			if e.Err != nil {
-				t.errors[e.Op]++
+				t.errors[e.Operation]++
 			}
 			l.hist.logError(e.Err)
 		},
 		Batch: func(e sluice.BatchEvent) {
-			t.batches[e.Why]++
+			t.batches[e.Reason]++
 			t.failed += int64(e.Failed)
 			l.hist.logError(e.Err)
 		},

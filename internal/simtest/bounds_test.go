@@ -37,16 +37,16 @@ func (s *studied) callsAtOnce(inc int, l *lived) {
 	}
 }
 
-// callsEnd checks that a call's context ends when ProcessingLimit is over.
+// callsEnd checks that a call's context ends when HandlerTimeout is over.
 func (s *studied) callsEnd(inc int, l *lived) {
-	limit := s.options.ProcessingLimit
+	limit := s.options.HandlerTimeout
 	if limit == 0 {
 		return
 	}
 	for call, events := range l.batches {
 		from, to := events[0].at, events[len(events)-1].at
 		if cut, isCut := l.deathOfContext[call]; to-from > limit+time.Second && (!isCut || cut > from+limit+time.Second) {
-			s.breachf(to, "", "life %d: the context of a handler call outlives the processing limit by %v", inc, to-from-limit)
+			s.breachf(to, "", "life %d: the context of a handler call outlives the handler timeout by %v", inc, to-from-limit)
 		}
 	}
 }

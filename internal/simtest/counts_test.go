@@ -154,14 +154,14 @@ func (a *accounts) reasons() {
 	}
 	says := a.stats.Batches
 	a.agree("batches", sum, a.begun)
-	if says[sluice.Full] < a.full || a.calm && !a.fifo && says[sluice.Full] != a.full {
-		a.agree("full batches", says[sluice.Full], a.full)
+	if says[sluice.ReasonFull] < a.full || a.calm && !a.fifo && says[sluice.ReasonFull] != a.full {
+		a.agree("full batches", says[sluice.ReasonFull], a.full)
 	}
 	if a.mode != drains {
-		a.agree("batches handed over by Drain", says[sluice.Drained], 0)
+		a.agree("batches handed over by Drain", says[sluice.ReasonDrained], 0)
 	}
 	if !a.life.stopped() && a.life.err == nil && a.mode != counted {
-		a.agree("batches handed over by a stop", says[sluice.Stopping], 0)
+		a.agree("batches handed over by a stop", says[sluice.ReasonStopping], 0)
 	}
 }
 

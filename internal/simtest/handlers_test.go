@@ -48,8 +48,8 @@ func (p *plan) temper(r *rand.Rand) {
 	if letters := die(p.seed).named("letters"); p.deadDrop && letters.under(0.5) {
 		p.mood.letters = oneOf(letters.rand(), 0.02, 0.1)
 	}
-	if p.options.ProcessingLimit > 0 { // what goes well is allowed to take its time
-		p.options.ProcessingLimit += 2 * p.mood.longest * time.Duration(p.options.BatchSize)
+	if p.options.HandlerTimeout > 0 { // what goes well is allowed to take its time
+		p.options.HandlerTimeout += 2 * p.mood.longest * time.Duration(p.options.BatchSize)
 	}
 	if p.redrive > 0 && p.fifo { // what never succeeds keeps its group waiting for each of its receives
 		p.options.RetryDelay = func(*sluice.Message, error) time.Duration { return 5 * time.Second }

@@ -201,5 +201,5 @@ func (k *leaseKeeper) broken(message string) bool {
 // mayRenew tells whether a message is to be renewed: not when its handler took too
 // long, and not beyond 12 h.
 func (k *leaseKeeper) mayRenew(h *holding) bool {
-	return k.options.ProcessingLimit == 0 && !k.mood.hours && h.until < k.world.active+patience
+	return k.options.HandlerTimeout == 0 && !k.mood.hours && h.until < k.world.active+patience
 }

@@ -12,9 +12,9 @@ import (
 // those before it have succeeded, before they are deleted. Followers' receive
 // counts do not rise because a head failed.
 //
-// Excepted is [sluice.GoOn], which gives the order up by its contract.
+// Excepted is [sluice.GroupSkip], which gives the order up by its contract.
 func groupsStayInOrder(s *studied) {
-	if !s.fifo || s.options.OnGroupFailure == sluice.GoOn {
+	if !s.fifo || s.options.OnGroupFailure == sluice.GroupSkip {
 		return
 	}
 	g := &groupOrder{studied: s, index: map[string]*member{}, groups: map[string][]*member{}}
@@ -86,7 +86,7 @@ func (g *groupOrder) begin(m *member, e event) {
 // headsAreKept checks that a message which failed is tried again in place where
 // that was asked for: with it those behind it would be received again.
 func (s *studied) headsAreKept(inc int, l *lived) {
-	if s.options.OnGroupFailure != sluice.RetryInPlace || s.options.RetryDelay == nil || s.options.InPlaceTries < 2 || s.mode == drains || s.mode == counted {
+	if s.options.OnGroupFailure != sluice.GroupRetryInPlace || s.options.RetryDelay == nil || s.options.InPlaceTries < 2 || s.mode == drains || s.mode == counted {
 		return
 	}
 	delay := s.options.RetryDelay(nil, nil)

@@ -53,7 +53,7 @@ func (p *plan) String() string {
 	o := p.options
 	text := fmt.Sprintf("calm %t, fifo %t, %d processes, %d messages in %d groups, %v, %s handlers up to %v, redrive %d, latency %v; batch %d, wait %v, concurrency %d, receivers %d, lease %v, poll %v, bytes %d, shutdown %v, limit %v, on group failure %d; %s up to %d or %v;",
 		p.calm, p.fifo, p.processes, p.messages, p.groups, p.active, p.form, p.mood.longest, p.redrive, p.latency,
-		o.BatchSize, o.WaitTime, o.Concurrency, o.Receivers, o.VisibilityTimeout, o.PollTime, o.BytesInFlight, o.ShutdownTimeout, o.ProcessingLimit, o.OnGroupFailure, p.mode, o.MaxMessages, o.MaxDuration)
+		o.BatchSize, o.WaitTime, o.Concurrency, o.Receivers, o.VisibilityTimeout, o.PollTime, o.BytesInFlight, o.ShutdownTimeout, o.HandlerTimeout, o.OnGroupFailure, p.mode, o.MaxMessages, o.MaxDuration)
 	text += fmt.Sprintf(" %v; %v;", &p.demand, &p.nature)
 	for f, odds := range p.odds {
 		if odds > 0 {

@@ -170,7 +170,7 @@ func optionsFor(r *rand.Rand, p *plan) sluice.Options {
 		PollTime:          time.Duration(1+r.IntN(20)) * time.Second,
 		ShutdownTimeout:   span(r, 2*time.Second, 25*time.Second),
 		DeleteLinger:      oneOf[time.Duration](r, 0, 0, -1, 200*time.Millisecond),
-		OnGroupFailure:    oneOf(r, sluice.RetryInPlace, sluice.RetryInPlace, sluice.GiveBack, sluice.GoOn),
+		OnGroupFailure:    oneOf(r, sluice.GroupRetryInPlace, sluice.GroupRetryInPlace, sluice.GroupRelease, sluice.GroupSkip),
 	}
 	if r.Float64() < 0.15 {
 		o.BatchBytes = 500 + r.IntN(3000)
@@ -185,7 +185,7 @@ func optionsFor(r *rand.Rand, p *plan) sluice.Options {
 		o.RetryDelay = func(*sluice.Message, error) time.Duration { return delay }
 	}
 	if r.Float64() < 0.2 {
-		o.ProcessingLimit = span(r, time.Second, 2*o.VisibilityTimeout)
+		o.HandlerTimeout = span(r, time.Second, 2*o.VisibilityTimeout)
 	}
 	return o
 }
