@@ -2,7 +2,6 @@ package simtest
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -18,30 +17,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A mutant is a bug that somebody shipped, brought into this library.
-type mutant struct {
-	bug   string // and who shipped it
-	edits []edit
-}
-
-// An edit replaces a text that a file has exactly once.
-type edit struct{ file, old, new string }
-
-// build makes the simulation of the library with the edits.
-func build(t *testing.T, edits ...edit) string {
+// build makes the simulation of the library with the edits of a mutant.
+func build(t *testing.T, m mutant) string {
 	t.Helper()
-	dir := t.TempDir()
-	root, err := filepath.Abs(filepath.Join("..", ".."))
+	src, err := shipped()
 	require.NoError(t, err)
-	replace := map[string]string{}
-	for i, e := range edits {
-		path := filepath.Join(root, e.file)
-		from := cmp.Or(replace[path], path) // a file may have several edits
-		text, err := os.ReadFile(from)
-		require.NoError(t, err)
-		require.Equal(t, 1, bytes.Count(text, []byte(e.old)), "%s must have this once, or the mutant has to be written anew: %s", e.file, e.old)
-		replace[path] = filepath.Join(dir, strconv.Itoa(i)+".go")
-		require.NoError(t, os.WriteFile(replace[path], bytes.Replace(text, []byte(e.old), []byte(e.new), 1), 0o600))
+	changed, err := src.edited(m)
+	require.NoError(t, err)
+	dir, replace := t.TempDir(), map[string]string{}
+	for path, f := range changed {
+		replace[path] = filepath.Join(dir, strconv.Itoa(len(replace))+".go")
+		require.NoError(t, os.WriteFile(replace[path], []byte(f.text), 0o600))
 	}
 	plan, err := json.Marshal(map[string]any{"Replace": replace}) // as go help build describes it
 	require.NoError(t, err)
@@ -142,7 +128,7 @@ func TestMutantsAreKilled(t *testing.T) {
 			}
 			t.Run(m.bug, func(t *testing.T) {
 				t.Parallel()
-				binary := build(t, m.edits...)
+				binary := build(t, m)
 				if table == "" {
 					m.dies(t, binary, before)
 					return
