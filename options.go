@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sluice-go/sluice/internal/seam"
 )
 
 // Limits of SQS that options are held to.
@@ -203,8 +205,18 @@ type Options struct {
 	// Hooks are told of what happens. See [Hooks].
 	Hooks Hooks
 
-	rand  func() float64                // jitter, in [0, 1); replaced where runs must be replayed
-	ahead func(time.Time) time.Duration // added to what the wall clock shows; set by tests of a machine that slept
+	rand  func() float64                // jitter, in [0, 1); see seam.Seams, for both
+	ahead func(time.Time) time.Duration // added to what the wall clock shows
+}
+
+func init() { //nolint:gochecknoinits // package seam cannot import this one
+	seam.Register(func(options any, s seam.Seams) {
+		o, ok := options.(*Options)
+		if !ok {
+			panic(fmt.Sprintf("seam: options are a %T, want a *sluice.Options", options))
+		}
+		o.rand, o.ahead = s.Rand, s.WallClock
+	})
 }
 
 // withDefaults returns o with each zero field set to what it means.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/internal/seam"
 	"github.com/sluice-go/sluice/sqstest"
 )
 
@@ -47,7 +48,8 @@ func (m *machine) ahead(t time.Time) (d time.Duration) {
 // on returns a consumer on the machine.
 func (w *world) on(m *machine, opts sluice.Options) *sluice.Consumer {
 	w.Helper()
-	return w.consumer(sluice.WithWallClock(opts, m.ahead))
+	seam.Set(&opts, seam.Seams{WallClock: m.ahead})
+	return w.consumer(opts)
 }
 
 // expireAll ends the leases of all messages in flight, as SQS does while a machine sleeps.
@@ -233,12 +235,14 @@ func TestAnIdleConsumerDoesNotLookAtTheClock(t *testing.T) {
 	tell(t, func(w *world) {
 		looks := 0
 		var mu sync.Mutex
-		c := w.consumer(sluice.WithWallClock(sluice.Options{}, func(time.Time) time.Duration {
+		var opts sluice.Options
+		seam.Set(&opts, seam.Seams{WallClock: func(time.Time) time.Duration {
 			mu.Lock()
 			defer mu.Unlock()
 			looks++
 			return 0
-		}))
+		}})
+		c := w.consumer(opts)
 		stop := w.run(c, w.handler(nil))
 		time.Sleep(time.Minute)
 		synctest.Wait()

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"reflect"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/sluice-go/sluice"
+	"github.com/sluice-go/sluice/internal/seam"
 )
 
 // live draws what happens to processes: stops, deploys, pauses, crashes.
@@ -218,16 +217,8 @@ func (l *life) settings() sluice.Options {
 		o.DeadLetterQueueURL = l.grave
 	}
 	o.Hooks = l.hooks()
-	setRand(&o, l.jitter())
+	seam.Set(&o, seam.Seams{Rand: l.jitter()})
 	return o
-}
-
-// setRand sets the one option that only tests may set: the source of jitter. It
-// stays unexported, so that no user can make all consumers of a fleet try again at
-// the same moment.
-func setRand(o *sluice.Options, f func() float64) {
-	field := reflect.ValueOf(o).Elem().FieldByName("rand")
-	*(*func() float64)(unsafe.Pointer(field.UnsafeAddr())) = f
 }
 
 // jitter returns a source of jitter whose numbers belong to the instant at which

@@ -158,30 +158,30 @@ func (t trip) cut(ctx context.Context) error {
 	return &smithy.CanceledError{Err: ctx.Err()}
 }
 
-// A seam is the wire at the border between the library and its client.
-type seam struct{ *wire }
+// A border is the wire between the library and its client.
+type border struct{ *wire }
 
-func (s seam) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
-	return travel(ctx, s.wire, opReceive, aws.ToString(in.ReceiveRequestAttemptId), []string{strconv.Itoa(int(in.MaxNumberOfMessages))}, func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
-		return s.w.server.ReceiveMessage(ctx, in)
+func (b border) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	return travel(ctx, b.wire, opReceive, aws.ToString(in.ReceiveRequestAttemptId), []string{strconv.Itoa(int(in.MaxNumberOfMessages))}, func(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
+		return b.w.server.ReceiveMessage(ctx, in)
 	})
 }
 
-func (s seam) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
-	return travel(ctx, s.wire, opDelete, "", deleteHandles(in), func(ctx context.Context) (*sqs.DeleteMessageBatchOutput, error) {
-		return s.w.server.DeleteMessageBatch(ctx, in)
+func (b border) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	return travel(ctx, b.wire, opDelete, "", deleteHandles(in), func(ctx context.Context) (*sqs.DeleteMessageBatchOutput, error) {
+		return b.w.server.DeleteMessageBatch(ctx, in)
 	})
 }
 
-func (s seam) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	return travel(ctx, s.wire, opChange, "", changeHandles(in), func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-		return s.w.server.ChangeMessageVisibilityBatch(ctx, in)
+func (b border) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	return travel(ctx, b.wire, opChange, "", changeHandles(in), func(ctx context.Context) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+		return b.w.server.ChangeMessageVisibilityBatch(ctx, in)
 	})
 }
 
-func (s seam) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
-	return travel(ctx, s.wire, opSend, "", []string{*in.MessageBody}, func(ctx context.Context) (*sqs.SendMessageOutput, error) {
-		return s.w.server.SendMessage(ctx, in)
+func (b border) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+	return travel(ctx, b.wire, opSend, "", []string{*in.MessageBody}, func(ctx context.Context) (*sqs.SendMessageOutput, error) {
+		return b.w.server.SendMessage(ctx, in)
 	})
 }
 
@@ -270,7 +270,7 @@ const secret = "CANARY-SECRET-KEY"
 // the SDK's client with a recorder between it and the network.
 func (v *wire) client() sluice.Client {
 	if v.w.level == atSeam {
-		return &recorder{wire: v, next: seam{v}}
+		return &recorder{wire: v, next: border{v}}
 	}
 	sdk := v.w.server.Client(func(o *sqs.Options) {
 		o.HTTPClient = road{wire: v, inner: o.HTTPClient}
