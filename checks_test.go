@@ -3,6 +3,7 @@ package sluice_test
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -133,7 +134,7 @@ func (nobody) Do(*http.Request) (*http.Response, error) { return nil, context.Ca
 func warnings(t *testing.T, client sluice.Client, url, dead string) string {
 	t.Helper()
 	var out bytes.Buffer
-	_, err := sluice.New(client, url, sluice.Options{Logger: lines(&out), DeadLetterQueueURL: dead})
+	_, err := sluice.New(client, url, sluice.Options{Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), DeadLetterQueueURL: dead})
 	require.NoError(t, err, url)
 	return out.String()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
@@ -13,40 +12,6 @@ import (
 	"github.com/sluice-go/sluice"
 	"github.com/sluice-go/sluice/sqstest"
 )
-
-func TestHealthAsJSONIsASentence(t *testing.T) {
-	tell(t, func(w *world) {
-		w.client = w.server.Client()
-		w.outage(sqstest.Unavailable())
-		c := w.consumer(sluice.Options{})
-		stop := w.run(c, w.handler(nil))
-		time.Sleep(time.Minute)
-		text, err := json.Marshal(c.Health())
-		require.NoError(w, err)
-		require.NoError(w, stop())
-		var got map[string]string
-		require.NoError(w, json.Unmarshal(text, &got), "%s", text)
-		require.Equal(w, "backing off", got["State"])
-		require.Regexp(w, "^operation error SQS: ReceiveMessage, .*ServiceUnavailable", got["Err"])
-		require.Len(w, got, 3)
-	})
-}
-
-func TestARefusalAsJSONNamesQueueRegionAndCall(t *testing.T) {
-	tell(t, func(w *world) {
-		w.client = w.server.Client()
-		c := w.consumer(sluice.Options{})
-		stop := w.run(c, w.handler(nil))
-		time.Sleep(time.Second)
-		w.outage(sqstest.AccessDenied())
-		time.Sleep(time.Minute)
-		text, err := json.Marshal(c.Health())
-		require.NoError(w, err)
-		require.NoError(w, stop())
-		require.Contains(w, string(text), `"State":"refused"`)
-		require.Contains(w, string(text), `"Err":"receiving from `+w.url+` (ReceiveMessage, region us-east-1): `)
-	})
-}
 
 func TestWhatIsNotKnownIsNotInJSON(t *testing.T) {
 	c, err := sluice.New(sqstest.New(), anyQueue, sluice.Options{})
@@ -76,7 +41,7 @@ func TestErrorsAreSentencesInAllJSON(t *testing.T) {
 	for _, v := range []any{
 		sluice.Health{Err: failed},
 		&sluice.Health{Err: failed},
-		sluice.CallEvent{Operation: opReceive, Duration: 7, Err: failed},
+		sluice.CallEvent{Operation: "ReceiveMessage", Duration: 7, Err: failed},
 		sluice.BatchEvent{Failed: 7, Err: failed},
 		sluice.LeaseEvent{Err: failed},
 		map[string]any{"health": sluice.Health{Err: failed}},
@@ -85,7 +50,7 @@ func TestErrorsAreSentencesInAllJSON(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(text), want, "%T", v)
 	}
-	text, err := json.Marshal(sluice.CallEvent{Operation: opReceive, Duration: 7})
+	text, err := json.Marshal(sluice.CallEvent{Operation: "ReceiveMessage", Duration: 7})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"Operation": "ReceiveMessage", "Entries": 0, "Failed": 0, "Duration": 7}`, string(text))
 	for _, bad := range []error{exits{}, (*smithy.OperationError)(nil)} {
