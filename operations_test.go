@@ -1,6 +1,8 @@
 package sluice_test
 
 import (
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,9 +12,46 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice"
 )
+
+// The page of operations says how long a message that always fails takes to its dead-letter queue.
+func TestAMessageThatAlwaysFailsIsDeadLetteredInTheTimeThatThePageSays(t *testing.T) {
+	for _, row := range []struct { // the times are those of the shortest and the longest delays that chance can choose
+		suffix     string // of the queue's name
+		most       int    // receives
+		tries      [2]int // at least, at most
+		begin, end time.Duration
+	}{
+		{"", 3, [2]int{3, 3}, 3 * time.Minute, 4 * time.Minute},
+		{"", 5, [2]int{5, 5}, 13 * time.Minute, 18 * time.Minute},
+		{".fifo", 1, [2]int{5, 6}, 14 * time.Minute, 32 * time.Minute},
+		{".fifo", 3, [2]int{12, 15}, 44 * time.Minute, 96 * time.Minute},
+		{".fifo", 5, [2]int{17, 20}, 89 * time.Minute, 151 * time.Minute},
+	} {
+		t.Run(fmt.Sprintf("%d receives of orders%s", row.most, row.suffix), func(t *testing.T) {
+			tell(t, func(w *world) {
+				dead := w.server.MustCreateQueue("dead"+row.suffix, nil)
+				w.url = w.server.MustCreateQueue("failing"+row.suffix, map[string]string{
+					"RedrivePolicy": fmt.Sprintf(`{"maxReceiveCount":"%d","deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead%s"}`, row.most, row.suffix),
+				})
+				w.server.Send(w.url, "x")
+				stop := w.run(w.consumer(sluice.Options{}), w.handler(fails(errors.New("always"))))
+				time.Sleep(row.begin)
+				require.Empty(w, w.server.Messages(dead), "it is tried for longer")
+				time.Sleep(row.end - row.begin)
+				require.Len(w, w.server.Messages(dead), 1, "it is tried for no longer")
+				require.GreaterOrEqual(w, len(w.seen()), row.tries[0])
+				require.LessOrEqual(w, len(w.seen()), row.tries[1])
+				require.NoError(w, stop())
+			})
+		})
+	}
+}
 
 // A page that operators read must not name log lines that nobody writes, nor leave any out.
 func TestThePageOfOperationsHasEachLogLine(t *testing.T) {
