@@ -75,6 +75,12 @@
 // the handlers' contexts end with [ErrShutdown] as the cause, what has not begun
 // is made visible again, and Run reports with a [*ShutdownError] what was left.
 //
+// # Running it
+//
+// [Consumer.Health] and [Stats] say how a consumer does. docs/operations.md in the
+// repository has the permissions it needs, how large a process is, what to alarm on, and
+// what to do at each log line.
+//
 // # Testing
 //
 // Package [github.com/sluice-go/sluice/sqstest] is SQS in memory, on the plain time

@@ -692,8 +692,8 @@ func ExampleHooks() {
 	// ChangeMessageVisibilityBatch entries: 1 failed: 0 error: <nil>
 }
 
-// Why batches were handed over tells whether BatchSize and WaitTime fit the
-// traffic.
+// Stats counts batches by the reason for which they were handed over. The counts show
+// whether BatchSize and WaitTime fit the traffic.
 func ExampleReason() {
 	server := sqstest.New()
 	url := server.MustCreateQueue("orders", nil)

@@ -46,8 +46,8 @@ const (
 )
 
 // Options of a [Consumer]. The zero value works: it handles each event as soon as
-// it arrives, ten at once. A value that cannot work makes [New] fail, which tells of all
-// such values. Times that do not fit to each other are shortened where the field says so.
+// it arrives, ten at once. [New] fails if a value cannot work, and its error has all such
+// values. Times that do not fit each other are shortened where the field says so.
 type Options struct {
 	// BatchSize is how many messages a full batch has, 1 to 10,000. 0 means 1:
 	// each event is handled as soon as it arrives.
@@ -346,8 +346,7 @@ func checkURL(field, queueURL string) error {
 }
 
 // A GroupFailure says what happens to the message group of a message that failed.
-// In none of the cases is a message that comes later in the group handled before
-// the failed one, but in [GroupSkip].
+// Only with [GroupSkip] is a later message of the group handled before the failed one.
 type GroupFailure int
 
 const (
@@ -400,8 +399,8 @@ type CallEvent struct {
 type BatchEvent struct {
 	Messages []*Message
 	Reason   Reason        // why the batch was handed over
-	FillTime time.Duration // from the arrival of its first message until then
-	Duration time.Duration // of the handler
+	FillTime time.Duration // from the arrival of its first message until it was handed over
+	Duration time.Duration // how long the handler took
 	Failed   int           // messages that failed
 	Err      error         // what the handler returned; a [*PanicError] if it panicked
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-go/sluice/sqstest"
 )
 
-func TestNothingOfAGroupGoesOnUnderLeasesThatTheProcessingLimitEnded(t *testing.T) {
+func TestNothingOfAGroupGoesOnUnderLeasesThatTheHandlerTimeoutEnded(t *testing.T) {
 	for _, on := range []sluice.GroupFailure{sluice.GroupRetryInPlace, sluice.GroupRelease, sluice.GroupSkip} {
 		t.Run(fmt.Sprint(on), func(t *testing.T) {
 			tell(t, func(w *world) {

@@ -361,7 +361,7 @@ func TestARetryDelayIsCutToTheTwelveHours(t *testing.T) {
 	})
 }
 
-func TestAHungHandlerLosesItsLeaseAfterTheProcessingLimit(t *testing.T) {
+func TestAHungHandlerLosesItsLeaseAfterTheHandlerTimeout(t *testing.T) {
 	tell(t, func(w *world) {
 		w.send(0, 1)
 		free := make(chan struct{})
@@ -388,7 +388,7 @@ func TestAHungHandlerLosesItsLeaseAfterTheProcessingLimit(t *testing.T) {
 	})
 }
 
-func TestAHandlerThatHeedsTheProcessingLimitFailsAsAnyOther(t *testing.T) {
+func TestAHandlerThatHeedsTheHandlerTimeoutFailsAsAnyOther(t *testing.T) {
 	tell(t, func(w *world) {
 		w.send(0, 1)
 		c := w.consumer(sluice.Options{HandlerTimeout: 50 * time.Second, RetryDelay: func(*sluice.Message, error) time.Duration { return 10 * time.Minute }})
