@@ -191,15 +191,15 @@ func (c *cost) cheap(t *testing.T, how string, receives, deletes float64) {
 }
 
 // timely checks how many messages of all worlds were late, see [keeping.takesInTime]. In ten
-// thousand worlds it is one in a thousand; in a few hundred one burst of one world may
-// be several in a hundred.
+// thousand worlds it is one in 50,000, but a single world may have a hundred of them, which
+// weighs more where worlds are few.
 func (c *coverage) timely(t *testing.T) {
 	t.Helper()
 	switch {
 	case c.worlds >= 3000:
-		assert.LessOrEqual(t, c.late, c.asked/150)
+		assert.LessOrEqual(t, c.late, c.asked/500)
 	case c.worlds >= 300:
-		assert.LessOrEqual(t, c.late, c.asked/15)
+		assert.LessOrEqual(t, c.late, c.asked/50)
 	}
 }
 
