@@ -302,6 +302,9 @@ func (r *run) settle(ctx context.Context, c *call) {
 	c.limited = c.limit != nil && !c.limit.Stop()
 	c.took = time.Since(c.began)
 	c.read()
+	if r.opts.DeadLetterQueueURL == "" {
+		c.failDeadLetters()
+	}
 	if r.lines != nil {
 		c.halt(r.opts.DeadLetterQueueURL != "")
 	}
@@ -354,6 +357,16 @@ func (c *call) read() {
 	c.outcomes = make([]outcome, len(c.batch)) // not those that the failure has left
 	for i := range c.outcomes {
 		c.outcomes[i].add(err, decision{kind: retry})
+	}
+}
+
+// failDeadLetters makes dead letters messages that failed as with any other error: there is
+// no queue to send them to.
+func (c *call) failDeadLetters() {
+	for i := range c.outcomes {
+		if o := &c.outcomes[i]; o.kind == deadLetter {
+			o.kind = retry
+		}
 	}
 }
 

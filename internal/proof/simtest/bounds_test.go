@@ -88,10 +88,10 @@ func (s *studied) failuresWait(inc int, l *lived) {
 
 // receivesGoOn checks that a life with a free slot always has a receive that ends.
 func (s *studied) receivesGoOn(inc int, l *lived) {
-	const answers, backOff = 5 * time.Second, 30 * time.Second // how long one may travel, and a back-off may take
+	const answers, backOff = 10 * time.Second, 30 * time.Second // for so long one is waited for beyond its poll, and a back-off may take
 	longest := s.options.PollTime + answers + backOff + maxHold
 	last, calls, on, received := l.from, 0, false, 0
-	undeleted, k := map[string]bool{}, s.ledgerOf(l)
+	undeleted, returning, k := map[string]bool{}, map[string]bool{}, s.ledgerOf(l)
 	for _, e := range append(l.events, event{kind: batchEnded, at: l.until(s)}) {
 		if l.stopAt > 0 && e.at > l.stopAt || l.to > 0 && e.at > l.to {
 			return
@@ -100,8 +100,8 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 			last = e.at
 		}
 		k.see(e)
-		// Who cannot delete what is handled does not receive more of it.
-		idle := calls < s.options.Concurrency && !on && len(undeleted) <= 10*s.options.Receivers &&
+		// A life that cannot delete or give back what it holds does not receive more of it.
+		idle := calls < s.options.Concurrency && !on && len(undeleted)+k.alive(returning, e.at) <= 10*s.options.Receivers &&
 			(s.mode != counted || received < s.options.MaxMessages)
 		if idle && e.at-last > longest {
 			s.breachf(e.at, "", "life %d has not received since %v", inc, last)
@@ -122,8 +122,24 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 		case e.kind == answered && e.op == opReceive:
 			last = e.at
 			received += len(e.got)
+			for _, r := range e.got {
+				delete(returning, r.message)
+			}
 		case e.kind == ended && e.verdict != failure:
 			undeleted[e.message] = true
+		case e.kind == called && e.op == opChange:
+			for i, h := range e.handles {
+				if k.gives[e.call][i] {
+					returning[s.of[h]] = true
+				}
+			}
+		case e.kind == answered && e.op == opChange:
+			for i, h := range e.handles {
+				if m := s.of[h]; returning[m] && (e.ok[i] || e.err == nil) {
+					delete(returning, m)
+					last = e.at
+				}
+			}
 		case e.kind == answered && e.op == opDelete:
 			for i, h := range e.handles {
 				if e.ok[i] || e.err == nil {

@@ -9,7 +9,9 @@ type capacity struct {
 }
 
 // A capacityReader reads the capacity of a life from its events. A pause, a stop, a
-// receive that failed, and deletes that do not come through hold it back.
+// receive that failed, and deletes that do not come through hold it back. So does the only
+// receive that is out while it takes far longer on its way than calls do, by chance: all
+// that comes meanwhile waits for it, and it looks like one that waits for messages.
 type capacityReader struct {
 	*studied
 	capacity
@@ -17,6 +19,7 @@ type capacityReader struct {
 	since     time.Duration // it is hungry since then; forever: it is not
 	heldUntil time.Duration
 	paused    bool
+	dragged   bool        // the only receive that is out takes long on its way
 	receives  map[int]int // those that are out: for how many messages
 	asked     int         // messages, by all of them
 	calls     int         // of handlers
@@ -58,7 +61,10 @@ func (r *capacityReader) see(e event) {
 		r.calls--
 	case e.kind == ended && e.verdict != failure:
 		r.undeleted[e.message] = true
+	case e.kind == dragged:
+		r.dragged = len(r.receives) == 1
 	case e.op == opReceive && e.kind == called:
+		r.dragged = false
 		r.receives[e.call] = e.n
 		r.asked += e.n
 		if e.n < 10 && r.since < forever {
@@ -88,6 +94,7 @@ func (r *capacityReader) gathered(now time.Duration) {
 
 func (r *capacityReader) received(e event) {
 	const backOff = 30 * time.Second // the longest
+	r.dragged = false
 	r.asked -= r.receives[e.call]
 	delete(r.receives, e.call)
 	r.hand += len(e.got)
@@ -104,7 +111,7 @@ func (r *capacityReader) note(now time.Duration) {
 		free = 0
 	}
 	r.free = append(r.free, step{now, free})
-	hungry := free > 0 && r.hand < o.BatchSize && len(r.receives) < o.Receivers
+	hungry := free > 0 && r.hand < o.BatchSize && len(r.receives) < o.Receivers && !r.dragged
 	if o.BatchSize == 1 {
 		hungry = hungry && free > min(r.asked, 4*len(r.receives)) // a slot that is asked for is not free, but one receive may not keep many from others
 	}

@@ -172,34 +172,39 @@ func (c *coverage) enough(t *testing.T) {
 
 // cheap checks what messages of calm worlds cost on the average: that no single call
 // is wasted is I7's, but a change that makes them all a little emptier is seen here.
-// The bounds are the measured values, 0.19, 0.40 and 0.03, and what three hundred
-// worlds differ from ten thousand.
+// Over thousands of worlds the bounds are a fifth above what was measured, or more. Of a
+// thousand worlds only some fifty handle events and count, so their draws decide: half as
+// much again is left to chance.
 func (c *coverage) cheap(t *testing.T) {
 	t.Helper()
-	if c.worlds < 300 {
+	leeway := 1.5
+	switch {
+	case c.worlds < 300:
 		return
+	case c.worlds >= 3000:
+		leeway = 1
 	}
-	c.calmEvents.cheap(t, "event at a time", 0.42, 0.8)
-	c.calmBatches.cheap(t, "in batches", 0.28, 0.36) // 0.21 and 0.22 of thousands of worlds; a few hundred differ
+	c.calmEvents.cheap(t, "event at a time", 0.42*leeway, 0.8*leeway, 0.08*leeway) // measured: 0.34, 0.68 and 0.02
+	c.calmBatches.cheap(t, "in batches", 0.28*leeway, 0.36*leeway, 0.08*leeway)    // measured: 0.20, 0.23 and 0.02
 }
 
-func (c *cost) cheap(t *testing.T, how string, receives, deletes float64) {
+func (c *cost) cheap(t *testing.T, how string, receives, deletes, renewals float64) {
 	t.Helper()
 	assert.LessOrEqual(t, c.perMessage(opReceive), receives, "receives per message, %s", how)
 	assert.LessOrEqual(t, c.perMessage(opDelete), deletes, "deletes per message, %s", how)
-	assert.LessOrEqual(t, c.perMessage(opChange), 0.08, "renewals per message, %s", how)
+	assert.LessOrEqual(t, c.perMessage(opChange), renewals, "renewals per message, %s", how)
 }
 
 // timely checks how many messages of all worlds were late, see [keeping.takesInTime]. In ten
-// thousand worlds it is one in a thousand; in a few hundred one burst of one world may
-// be several in a hundred.
+// thousand worlds it is one in 50,000, but a single world may have a hundred of them, which
+// weighs more where worlds are few.
 func (c *coverage) timely(t *testing.T) {
 	t.Helper()
 	switch {
 	case c.worlds >= 3000:
-		assert.LessOrEqual(t, c.late, c.asked/150)
+		assert.LessOrEqual(t, c.late, c.asked/500)
 	case c.worlds >= 300:
-		assert.LessOrEqual(t, c.late, c.asked/15)
+		assert.LessOrEqual(t, c.late, c.asked/50)
 	}
 }
 

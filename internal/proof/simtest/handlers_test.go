@@ -37,6 +37,10 @@ func moodFor(r *rand.Rand, p *plan) mood {
 	if p.calm {
 		m.longest = min(m.longest, 5*time.Second/time.Duration(p.options.BatchSize))
 	}
+	if p.calm && p.fifo { // the last receive may bring ten of one group, which are handled one after another
+		o := &p.options
+		o.ShutdownTimeout = max(o.ShutdownTimeout, o.PollTime+10*m.longest+5*time.Second)
+	}
 	return m
 }
 

@@ -39,6 +39,7 @@ const (
 	resumed    kind = "resume"
 	gone       kind = "queue deleted"
 	hollow     kind = "empty answer, by chance"
+	dragged    kind = "slow way, by chance" // of a receive or of its answer
 	calmed     kind = "faults end"
 )
 

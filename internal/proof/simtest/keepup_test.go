@@ -38,29 +38,21 @@ type keeping struct {
 	lives   []*capacity
 }
 
-// takesInTime checks how long messages were left beside free slots. Half of them may be
+// takesInTime checks how long messages were left beside free slots. A tenth of them may be
 // left for longer than is granted, and one in a hundred for longer than three times that:
 // some lie on a server that is not asked, and how many receives are needed has to be found
-// out while the latency and the size of answers vary. Where messages are few a single burst
-// is all of the load, and one unlucky answer delays most of it: then three times as much is
-// granted. How many are late in all worlds together is what [coverage.timely] checks.
+// out while the latency and the size of answers vary. Where messages are few, twenty may
+// be: two answers bring so many. How many are late in all worlds together is what
+// [coverage.timely] checks.
 func (k *keeping) takesInTime() {
-	const few = 300
-	leeway := 1.0
-	if k.messages < few {
-		leeway = 3
-	}
 	var worst stay
-	late, lost, most := 0, 0, 0.0
+	lost, most := 0, 0.0
 	for _, m := range k.stays {
 		over := float64(k.left(m)) / float64(k.granted(m))
 		if over > 1 {
 			k.late++
 		}
-		if over > leeway {
-			late++
-		}
-		if over > 3*leeway {
+		if over > 3 {
 			lost++
 		}
 		if over > most {
@@ -68,9 +60,9 @@ func (k *keeping) takesInTime() {
 		}
 	}
 	k.asked = k.messages
-	if late > max(10, k.messages/2) || lost > max(2, k.messages/100) {
+	if k.late > max(20, k.messages/10) || lost > max(2, k.messages/100) {
 		k.breachf(worst.to, worst.message, "%d of %d messages are left in the queue beside a free slot for too long, %d of them for three times as long; this one for %v from %v on, want at most %v",
-			late, k.messages, lost, k.left(worst), worst.from, time.Duration(leeway*float64(k.granted(worst))))
+			k.late, k.messages, lost, k.left(worst), worst.from, k.granted(worst))
 	}
 }
 
@@ -89,7 +81,17 @@ func (k *keeping) left(m stay) (hungry time.Duration) {
 // sees many of them come free.
 const mostlyBusy = 0.2
 
-// granted is how long a message may be left in the queue although a slot is free for it:
+// granted is how long a message may be left in the queue although a slot is free for it.
+// That is what expected says, and twice that in batches: how long receives are held back is
+// a guess at what comes meanwhile, and one wrong guess delays all of a burst.
+func (k *keeping) granted(m stay) time.Duration {
+	if k.options.BatchSize > 1 {
+		return 2 * k.expected(m)
+	}
+	return k.expected(m)
+}
+
+// expected is how long a message may be left in the queue where all guesses are right:
 //
 //   - Two slow round trips: one for an answer that has missed it, one for the next.
 //   - A round trip for each doubling of the receives until they can bring all that is there,
@@ -97,7 +99,7 @@ const mostlyBusy = 0.2
 //     cost a connection and a call for each receive of it.
 //   - In batches half of the wait time and at most 5 s, as Options.WaitTime says.
 //   - A round trip for each of two empty answers by chance, as they say that there is nothing.
-func (k *keeping) granted(m stay) time.Duration {
+func (k *keeping) expected(m stay) time.Duration {
 	trip := k.roundTrip()
 	there := most(k.visible, m.from, m.to) + k.nature.disorder
 	doublings := math.Log2(1 + float64(there)/k.fill())

@@ -160,6 +160,16 @@ func (k *ledger) conclude(message string) {
 	delete(k.hand, message)
 }
 
+// alive counts those of the messages that are in hand and whose leases last at a time.
+func (k *ledger) alive(messages map[string]bool, now time.Duration) (n int) {
+	for id := range messages {
+		if m := k.hand[id]; m != nil && m.until > now {
+			n++
+		}
+	}
+	return n
+}
+
 // bytes are those of the messages in hand.
 func (k *ledger) bytes() (n int) {
 	for m := range k.hand {

@@ -109,6 +109,15 @@ func (v *wire) trip(op, attempt string, says ...string) trip {
 	return t
 }
 
+// pass lets a way's time pass. That a receive, or its answer, takes longer than a slow
+// round trip is written down in calm worlds: there it is chance alone.
+func (v *wire) pass(ctx context.Context, op string, way time.Duration) error {
+	if v.w.calm && op == opReceive && way > v.w.roundTrip() {
+		v.w.hist.add(event{kind: dragged, inc: v.inc, op: op})
+	}
+	return sleep(ctx, way)
+}
+
 // sleep lets time pass on the wire.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -131,11 +140,11 @@ func travel[O any](ctx context.Context, v *wire, op, attempt string, says []stri
 	defer cancel()
 	defer context.AfterFunc(v.life, cancel)()
 	t := v.trip(op, attempt, says...)
-	if sleep(ctx, t.up) != nil {
+	if v.pass(ctx, op, t.up) != nil {
 		return out, t.cut(ctx)
 	}
 	got, err := effect(ctx)
-	if sleep(ctx, t.down) != nil {
+	if v.pass(ctx, op, t.down) != nil {
 		return out, t.cut(ctx)
 	}
 	switch {
@@ -214,14 +223,15 @@ func (r road) Do(req *http.Request) (*http.Response, error) {
 	}
 	req = req.Clone(ctx)
 	req.Body = io.NopCloser(newReader(body))
-	t := r.trip(strings.TrimPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS."), attemptOf(body), attemptID.ReplaceAllString(string(body), ""))
-	if err := sleep(ctx, t.up); err != nil {
+	op := strings.TrimPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS.")
+	t := r.trip(op, attemptOf(body), attemptID.ReplaceAllString(string(body), ""))
+	if err := r.pass(ctx, op, t.up); err != nil {
 		time.Sleep(t.late)
 		return nil, err
 	}
 	resp, err := r.inner.Do(req)
 	if err == nil {
-		err = sleep(ctx, t.down)
+		err = r.pass(ctx, op, t.down)
 	}
 	if err != nil || t.lost != nil {
 		stop()

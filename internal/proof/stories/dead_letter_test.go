@@ -68,6 +68,29 @@ func TestADeadLetterThatCannotBeSentStaysInItsQueue(t *testing.T) {
 	})
 }
 
+func TestADeadLetterWithoutAQueueIsGivenBackAtOnceByAStop(t *testing.T) {
+	for name, fifo := range map[string]bool{"standard": false, "FIFO": true} {
+		t.Run(name, func(t *testing.T) {
+			tellBoth(t, func(w *world) {
+				if fifo {
+					w.groups()
+					w.sendGroups(3, 1)
+				} else {
+					w.send(0, 3)
+				}
+				c := w.consumer(sluice.Options{PollTime: time.Second, ShutdownTimeout: 2 * time.Second})
+				stop := w.run(c, func(ctx context.Context, _ []*sluice.Message) error {
+					<-ctx.Done()
+					return sluice.DeadLetter(context.Cause(ctx))
+				})
+				time.Sleep(time.Second)
+				require.ErrorIs(w, stop(), sluice.ErrShutdown)
+				require.Equal(w, 3, w.visible(), "as with any other error of a handler that is interrupted")
+			})
+		})
+	}
+}
+
 // A gravedigger cannot send dead letters, and hears so in the moment in which the
 // next receive brings messages.
 type gravedigger struct {
