@@ -2,16 +2,23 @@ package sluice
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/internal/seam"
+	"github.com/sluice-go/sluice/internal/sqsapi"
 )
 
 // Limits of SQS that options are held to.
@@ -38,171 +45,173 @@ const (
 	defaultInPlaceTime     = 15 * time.Minute
 	defaultGiveUpAfter     = 5 * time.Minute // a change of a policy or a key takes seconds to minutes to be known everywhere
 	longestRetryDelay      = 15 * time.Minute
-
-	// hardStop is how long after ShutdownTimeout Run returns at the latest: the
-	// time that handlers have to heed the end of their context, and that what
-	// they leave has to be settled.
-	hardStop = 3 * time.Second
 )
 
-// Options of a [Consumer]. The zero value works: it handles each event as soon as
-// it arrives, ten at once. [New] fails if a value cannot work, and its error has all such
-// values. Times that do not fit each other are shortened where the field says so.
+// Options are the options of a [Consumer]. The zero value works: each event is handled as soon as it
+// arrives, ten at once. [New] fails if a value cannot work, and its error has all such values. Times
+// that do not fit each other are shortened where the field says so. A Consumer keeps a copy.
 type Options struct {
-	// BatchSize is how many messages a full batch has, 1 to 10,000. 0 means 1:
-	// each event is handled as soon as it arrives.
+	// BatchSize is how many messages a full batch has, 1 to 10,000. 0 means 1: each event is
+	// handled as soon as it arrives.
 	BatchSize int
 
-	// WaitTime is how long a batch may wait to fill, counted from the arrival of
-	// its first message. The batch is handed over when it is full or when its
-	// wait time is over, whichever comes first. 0 means 1 s. At a batch size of 1
-	// it has no effect. The longest is 11 h, since SQS lets a message be held for
-	// 12 h.
+	// WaitTime is how long a batch may wait to fill, from 1 ms to 11 h. It counts from the arrival
+	// of the first message. A batch is handed over when it is full or when its wait time is
+	// over, whichever comes first. 0 means 1 s. At a batch size of 1 it has no effect.
 	//
-	// Messages that trickle in are left in the queue for part of the wait time, so
-	// that each receive brings several: for at most half of it, for at most 5 s, and
-	// no more than about 100 messages. A batch that could be full is noticed that much
-	// later. Once messages are older than that, none are left.
+	// Messages that trickle in are left in the queue for a while, so that each receive brings
+	// several: for at most half of the wait time, for at most 5 s, and no more than about 100
+	// messages. A batch that could be full is noticed that much later. Once messages are
+	// older than that, none are left.
 	WaitTime time.Duration
 
-	// BatchBytes closes a batch that is not full before it grows larger than
-	// this, in bytes of bodies and attributes. A single message that is larger
-	// is a batch of its own. 0 means 64 MiB.
+	// BatchBytes is how large a batch may be, in bytes of bodies and attributes. A batch is handed
+	// over when the next message would make it larger. A single message that is larger is a
+	// batch of its own. 0 means 64 MiB.
 	BatchBytes int
 
-	// Concurrency is how many handler calls run at once. 0 means 10.
+	// Concurrency is how many handler calls run at once, 1 to 120,000. 0 means 10.
 	Concurrency int
 
-	// BytesInFlight bounds the messages held, in bytes of bodies and attributes:
-	// no receive goes out that would exceed it if its messages were as large as
-	// the largest of the latest ones. Where bodies suddenly are larger, the
-	// receives that are out by then may bring more, 10 MiB each at most, and
-	// nothing is received until there is room again. What an answer has beyond the
-	// messages that were asked for is made visible again. 0 means 64 MiB.
+	// BytesInFlight is how many bytes of bodies and attributes are held at most, 1 MiB or more. 0
+	// means 64 MiB. Before a receive, each message that it asks for counts as large as the
+	// largest of the latest ones. If bodies suddenly are larger, the receives that are out may
+	// bring more, 10 MiB each at most. Then nothing is received until there is room. Messages
+	// beyond those that a receive asked for are made visible again.
 	BytesInFlight int
 
-	// Receivers is how many receives may be out at once, 1 to 1,000. One is out while
-	// the queue is idle. How long messages have lain in the queue decides how many
-	// more are: up to 16 so that a receive waits whenever a message is sent, and
-	// beyond 16 so that no message waits for more than about two round trips, for as
-	// long as more receives do not only take longer. In batches it is as many as bring
-	// what is in the queue. With 20 ms for a call 46 receivers bring up to 23,000
-	// messages a second, and fewer where SQS answers with fewer than ten. As many
-	// deletes may be out at once, or four if that is more. 0 means 46.
+	// Receivers is how many receives may be out at once, 1 to 1,000. 0 means 46. As many deletes
+	// may be out at once, or four if that is more.
+	//
+	// One receive is out while the queue is idle. How long messages wait in the queue decides how
+	// many more are out. Up to 16 are, so that a receive waits whenever a message is sent.
+	// More than 16 are out if messages would else wait for more than about two round trips. If
+	// more receives only take longer, they become fewer. In batches as many are out as bring
+	// what is in the queue.
+	//
+	// With 20 ms for a call, 46 receivers bring up to 23,000 messages a second. They bring fewer
+	// where SQS answers with fewer than ten.
 	Receivers int
 
-	// VisibilityTimeout is how long SQS hides a message after a receive and after
-	// each renewal: whole seconds, 2 s to 12 h. It is renewed at about half, for
-	// as long as the message is held, so it need not cover the time of a handler;
-	// it is the time after which the messages of a process that died are received
-	// again. 0 means 30 s, whatever the queue's own is.
+	// VisibilityTimeout is how long SQS hides a message after a receive and after each renewal:
+	// whole seconds, 2 s to 12 h. 0 means 30 s, whatever the queue's own is. It is renewed at
+	// about half, for as long as the message is held. So it need not cover the time of a
+	// handler. It is the time after which the messages of a process that died are received
+	// again.
 	//
-	// Handlers that compute keep renewals waiting for a processor: some 10 ms for each
-	// that computes on the same one. The timeout needs 12.5 times that wait, so 200
-	// such handlers on one processor need 25 s. A log line and [Health.ProcessorWait] tell
-	// of a wait that is too long.
+	// Handlers that compute keep renewals waiting for a processor: some 10 ms for each that
+	// computes on the same one. The timeout should be 12.5 times that wait or more. So 200 such
+	// handlers on one processor need 25 s. If the wait is too long, a log line and
+	// [Health.ProcessorWait] show it.
 	//
-	// Leases go on while the machine sleeps, as the wall clock does. A wall clock that
-	// is set forward by 5 s shortens leases by 5 s; one that is set back changes nothing.
+	// Leases go on while the machine sleeps, as the wall clock does. A wall clock that is set
+	// forward by 5 s shortens leases by 5 s. One that is set back changes nothing.
 	VisibilityTimeout time.Duration
 
-	// PollTime is how long one receive waits at SQS for a first message: whole
-	// seconds, 1 s to 20 s. 0 means 20 s. It is shortened to two thirds of
-	// VisibilityTimeout and to four fifths of ShutdownTimeout, but not below 1 s,
-	// since a stop waits for the receives that are out: tests may want a shorter one.
+	// PollTime is how long one receive waits at SQS for a first message: whole seconds, 1 s to
+	// 20 s. 0 means 20 s. It is shortened to two thirds of VisibilityTimeout and to four fifths
+	// of ShutdownTimeout, but not below 1 s. A stop waits for the receives that are out, so
+	// tests may want a shorter one.
 	PollTime time.Duration
 
-	// HandlerTimeout is how long one handler call may take. After it the call's
-	// context ends with [ErrHandlerTimeout] as its cause, and its messages'
-	// visibility timeouts are renewed no more. 0 means no limit but SQS's 12 h.
+	// HandlerTimeout is how long one handler call may take, up to 12 h. After it the call's context
+	// ends with [ErrHandlerTimeout] as its cause. The visibility timeouts of its messages are
+	// renewed no more. Its slot is taken until it returns. 0 means no limit but SQS's 12 h.
 	HandlerTimeout time.Duration
 
-	// RetryDelay says how long a message that failed stays hidden before it is
-	// received again, unless the error says so itself ([RetryAfter]). It is called
-	// once for each message that failed, after the handler has returned and by a
-	// goroutine of the run; several calls may run at once. The slot is not free until it
-	// returns. The delay is cut to what SQS allows:
-	// 12 h from the receive. nil means VisibilityTimeout, doubled with each
-	// attempt ([Message.Attempt]) up to 15 min, or up to VisibilityTimeout if that is
-	// longer, and 10 % more or less: a message that fails does not hurry towards
-	// its dead-letter queue.
+	// RetryDelay returns how long a message that failed stays hidden before it is handled again. It
+	// is not asked if the error says so itself, by [RetryAfter], or has a [Discard]. It is called
+	// once for each message that failed, after the handler has returned. The goroutine of the
+	// handler call waits for it, and the slot is not free before. Several calls may run at once.
+	//
+	// A delay is cut to what SQS allows, 12 h from the receive. Less than 0 means 0: at once. If
+	// RetryDelay panics, the delay is VisibilityTimeout.
+	//
+	// nil means VisibilityTimeout, doubled with each attempt ([Message.Attempt]), 10 % more or
+	// less. The delay grows up to 15 min, or up to VisibilityTimeout if that is longer. So a
+	// message that fails does not hurry towards its dead-letter queue.
 	RetryDelay func(m *Message, err error) time.Duration
 
-	// OnGroupFailure says what happens to the message group of a message of a FIFO
-	// queue that failed. The zero value is [GroupRetryInPlace]. On a standard queue it
-	// has no effect.
+	// OnGroupFailure is what happens to the message group of a message that failed, on a FIFO
+	// queue. The zero value is [GroupRetryInPlace]. On a standard queue it has no effect.
 	OnGroupFailure GroupFailure
 
-	// InPlaceTries is how many times a message is handled, and InPlaceTime how
-	// long it is tried, before [GroupRetryInPlace] gives its group back. 0 means 10
-	// times and 15 min.
+	// InPlaceTries and InPlaceTime bound [GroupRetryInPlace]: how many times a message is handled
+	// before its group is given back, and for how long. 0 means 10 times and 15 min. The time
+	// may be 1 ms to 11 h.
 	InPlaceTries int
 	InPlaceTime  time.Duration
 
-	// DeadLetterQueueURL is where [DeadLetter] sends messages. The client must
-	// have SendMessage then, as *sqs.Client has. It is another queue than the
-	// consumer's, in the same region, and a standard one if that is one: messages without
-	// a group cannot go to a FIFO queue. "": such messages only fail.
-	// Such a message is a new one to SQS, which knows no source for it: a move back by
-	// StartMessageMoveTask needs its DestinationArn. See [DeadLetter] for what it has.
+	// DeadLetterQueueURL is the URL of the queue to which [DeadLetter] sends messages. "" means
+	// none: such messages fail as any others. The [Client] must have SendMessage, as *sqs.Client
+	// has. The queue is another one than the consumer's, in the same region. It is a standard queue
+	// if the consumer's is one: messages without a group cannot go to a FIFO queue.
+	//
+	// To SQS a dead letter is a new message, for which it knows no source. So a move back by
+	// StartMessageMoveTask needs its DestinationArn. See [DeadLetter] for what such a message has.
 	DeadLetterQueueURL string
 
-	// ReceiveLinger is how long messages may stay in the queue so that each receive
-	// brings several, at a batch size of 1: up to 10 s. At 100 messages a second 50 ms
-	// save four of five receives, and half of all events are handled 30 ms later. 0
-	// means that none stay there for that. In larger batches it has no effect, see
-	// WaitTime. A [Consumer.Drain] does not wait.
+	// ReceiveLinger is how long messages may stay in the queue so that each receive brings
+	// several, up to 10 s. It is for a batch size of 1. In larger batches it has no effect, see
+	// WaitTime, nor in a [Consumer.Drain]. 0 means that none stay there for that. At 100 messages
+	// a second 50 ms save four of five receives. Half of all events are handled 30 ms later then.
 	ReceiveLinger time.Duration
 
-	// DeleteLinger is how long a delete waits for others to share its call. 0
-	// means up to 50 ms while other messages are being handled, whose deletes are
-	// on their way, or come so often that another is likely within that time, and not
-	// at all otherwise. A negative one means never; a
-	// positive one, up to 10 s, means always: at 40 messages a second 200 ms save
-	// nine of ten delete calls. Handlers do not wait for it. On a FIFO queue a delete
-	// goes at once when others of its message group have been received, and with 0 also
-	// when some may wait in the queue, as its answer and its age show: they stay there
-	// until it is made.
+	// DeleteLinger is how long a delete waits for others to share its call, up to 10 s. Handlers do
+	// not wait for it.
+	//
+	//   - A positive one is the time that each delete may wait. At 40 messages a second 200 ms
+	//     save nine of ten delete calls.
+	//   - 0 means up to 50 ms while others are likely to come: other messages are being handled,
+	//     or messages come often enough. Else deletes do not wait.
+	//   - A negative one means that deletes do not wait.
+	//
+	// On a FIFO queue a delete does not wait while others of its message group are held: they
+	// wait for it. With 0 it also does not wait if others of the group may be in the queue. The
+	// message's age shows that, and the answer that brought it.
 	DeleteLinger time.Duration
 
-	// ShutdownTimeout is how long handlers may go on after Run's context is done.
-	// Then their contexts end with [ErrShutdown] as the cause, and what has not
-	// begun is made visible again, in as many calls at once as that needs, up to 512.
-	// Run returns within 3 s more, whatever handlers do. A receive that is out is
-	// waited for, 1.5 s even if this is shorter: the messages of one that is cut would
-	// stay hidden. It goes on while the machine sleeps. 0 means 25 s, which fits into
-	// the 30 s that Kubernetes gives.
+	// ShutdownTimeout is how long handlers may go on after Run's context is done, 1 ms to 12 h. 0
+	// means 25 s, which fits into the 30 s that Kubernetes gives. It goes on while the machine
+	// sleeps.
+	//
+	// After it the contexts of handlers end with [ErrShutdown] as the cause. What has not begun is
+	// made visible again, in as many calls at once as that needs, up to 512. Run returns within
+	// 3 s more, whatever handlers do. A receive that is out is waited for, for 1.5 s even if
+	// ShutdownTimeout is shorter: if it were cut, its messages would stay hidden.
 	ShutdownTimeout time.Duration
 
-	// GiveUpAfter is how long a run that has received goes on while SQS refuses: access
-	// is denied, the queue's key cannot be used, or the queue does not exist. Such a
-	// refusal may pass, as when a policy changes or a queue is replaced. Receives are then
-	// tried again every 1 s to 30 s, deletes and renewals as long as the lease
-	// lasts, and [Consumer.Health] says [StateRefused]. Run ends when receives, deletes
-	// or visibility changes were refused for so long and were not granted once. Dead
-	// letters that were refused for so long are given back, and Run goes on.
-	// 0 means 5 min, a negative one never. See docs/errors.md for each error.
+	// GiveUpAfter is how long a run goes on while SQS refuses: access is denied, the queue's key
+	// cannot be used, or the queue does not exist. 0 means 5 min. A negative one means for ever. A
+	// run that has not received yet ends at the first refusal.
+	//
+	// A refusal may pass, as when a policy changes or a queue is replaced. Receives are then tried
+	// again every 1 s to 30 s. Deletes and renewals are tried again as long as the lease lasts.
+	// [Consumer.Health] says [StateRefused] meanwhile. Run ends when receives, deletes or visibility
+	// changes were refused for so long and were not granted once. Dead letters that were refused
+	// for so long are given back, and Run goes on. See docs/errors.md for each error.
 	GiveUpAfter time.Duration
 
-	// MaxMessages ends a run after that many messages were received; those are
-	// finished first, as at a stop. So handlers have ShutdownTimeout from the arrival of
-	// the last message on; what fails waits for its next try in the queue,
-	// and on a FIFO queue so does what is behind it in its group. 0 means no end.
+	// MaxMessages is how many messages a run receives at most. Then it finishes them, as at a stop,
+	// and ends. Handlers have ShutdownTimeout from the arrival of the last message on. What fails
+	// waits for its next try in the queue. On a FIFO queue so does what is behind it in its
+	// group. 0 means no bound.
 	MaxMessages int
 
-	// MaxDuration ends a run after that time, as if its context were done. 0
-	// means no end.
+	// MaxDuration is how long a run goes on at most. Then it ends as if its context were done. 0
+	// means no bound.
 	MaxDuration time.Duration
 
-	// SystemAttributes are asked for besides those that [Message] has fields for.
-	// They are in [Message.SystemAttributes].
+	// SystemAttributes are attributes of SQS to ask for, besides those that [Message] has fields
+	// for. They are in [Message.SystemAttributes].
 	SystemAttributes []types.MessageSystemAttributeName
 
-	// Logger is told of what a person may want to know. It gets no body, no
-	// attribute value, no receipt handle. nil means slog.Default().
+	// Logger gets a line about what a person may want to know. docs/operations.md has them all. No
+	// line has a body, an attribute value or a receipt handle. During a run the goroutine of the
+	// hooks calls it. nil means slog.Default().
 	Logger *slog.Logger
 
-	// Hooks are told of what happens. See [Hooks].
+	// Hooks are called when something has happened. See [Hooks].
 	Hooks Hooks
 
 	rand  func() float64                // jitter, in [0, 1); see seam.Seams, for both
@@ -245,9 +254,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// pollTime is the longest that a receive waits: so short that its messages have
-// some lease left when they arrive, counted from its sending, and that a stop can
-// wait for it.
+// pollTime is the longest that a receive waits. Its messages have some lease left when they
+// arrive, although that counts from the sending, and a stop can wait for it.
 func (o *Options) pollTime() time.Duration {
 	return max(time.Second, min(o.PollTime, o.VisibilityTimeout*2/3, o.ShutdownTimeout*4/5).Truncate(time.Second))
 }
@@ -272,7 +280,7 @@ func (o *Options) defaultRetryDelay(m *Message, _ error) time.Duration {
 	return time.Duration(float64(delay) * (0.9 + 0.2*o.rand()))
 }
 
-// validate reports all that is wrong with o, which has its defaults.
+// validate returns all that is wrong with o, which has its defaults.
 func (o Options) validate(client Client, queueURL string) faults {
 	var wrong faults
 	wrong.outside("BatchSize", o.BatchSize, 1, maxBatchSize)
@@ -299,7 +307,7 @@ func (o Options) validate(client Client, queueURL string) faults {
 	return wrong
 }
 
-// faults collects what is wrong: each with field, value and rule.
+// faults are what is wrong: each with field, value and rule.
 type faults []error
 
 func (f *faults) add(err error) {
@@ -333,7 +341,7 @@ func (f *faults) fraction(field string, v time.Duration) {
 	}
 }
 
-// checkURL tells what is wrong with the URL of a queue.
+// checkURL returns what is wrong with the URL of a queue.
 func checkURL(field, queueURL string) error {
 	if queueURL == "" {
 		return fmt.Errorf("%s is empty, want the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/orders", field)
@@ -345,42 +353,42 @@ func checkURL(field, queueURL string) error {
 	return nil
 }
 
-// A GroupFailure says what happens to the message group of a message that failed.
-// Only with [GroupSkip] is a later message of the group handled before the failed one.
+// A GroupFailure is what happens to the message group of a message that failed. Only with
+// [GroupSkip] is a later message of the group handled before the failed one.
 type GroupFailure int
 
 const (
-	// GroupRetryInPlace keeps the failed message and those behind it, under their
-	// leases, and handles it again after its delay: up to [Options.InPlaceTries]
-	// times and for [Options.InPlaceTime]. Then the group is given back as with
-	// [GroupRelease]. The receive counts do not rise meanwhile, so the dead-letter
-	// queue is reached only after tries times maxReceiveCount. A stop, and Drain,
-	// do not wait for the next try. [Message.Attempt] counts the tries.
+	// GroupRetryInPlace keeps the failed message and those behind it, under their leases. It is
+	// handled again after its delay: up to [Options.InPlaceTries] times and for
+	// [Options.InPlaceTime]. Then the group is given back as with [GroupRelease]. The receive
+	// counts do not rise meanwhile. So the dead-letter queue is reached only after tries times
+	// maxReceiveCount. [Message.Attempt] counts the tries. A run that ends does not wait for the
+	// next try, and in a [Consumer.Drain] there is none in place.
 	//
-	// Groups that wait hold at most half of [Options.BytesInFlight], and 60,000
-	// messages. Beyond that those that failed longest ago are given back, so that
-	// others find room.
+	// Groups that wait hold at most half of [Options.BytesInFlight], and 60,000 messages. Beyond
+	// that the groups that failed longest ago are given back, so that others find room.
 	GroupRetryInPlace GroupFailure = iota
-	// GroupRelease gives the failed message back, to be received again after its delay,
-	// and those held behind it, which SQS keeps behind it. Their receive counts
-	// rise with each failure too, so innocent ones may end in the dead-letter
-	// queue.
+	// GroupRelease gives back the failed message, to be received again after its delay, and those
+	// held behind it. SQS keeps them behind it. Their receive counts rise with each failure too.
+	// So messages that have not failed may end in the dead-letter queue.
 	GroupRelease
-	// GroupSkip gives the failed message back and handles those behind it: the order
-	// of the group is lost for that message.
+	// GroupSkip gives back the failed message and handles those behind it. The order of the group
+	// is lost for that message.
 	GroupSkip
 )
 
-// Hooks are told of what happens, for metrics and traces. Any of them may be nil.
-// They are called one after another, on a goroutine of their own, a little after
-// the fact; one that panics, or is slow, or blocks, does not touch the run: events
-// that it cannot take are dropped and counted in [Stats]. What they are given must
-// not be changed.
+// Hooks are functions that are called when something has happened, for metrics. Any of them may be
+// nil. They are called one after another, on a goroutine of their own, a little after the fact. So
+// they cannot change what happens, and a span that a hook makes begins after the fact.
+//
+// A hook that panics, is slow or blocks does not hold up the run. Events that hooks cannot take in
+// time are dropped and counted in [Stats]. What hooks are given must not be changed. Hooks may call
+// the methods of the [Consumer].
 type Hooks struct {
 	Call      func(CallEvent)  // a call to SQS has ended
 	Batch     func(BatchEvent) // a handler call has ended
 	LeaseLost func(LeaseEvent) // a message became visible to others while it was held
-	Health    func(Health)     // receiving began, failed, paused, ended
+	Health    func(Health)     // the state is another one; receiving and waiting for room count as one
 }
 
 // hookBacklog is how many hook calls and log lines may wait.
@@ -390,28 +398,28 @@ const hookBacklog = 4096
 type CallEvent struct {
 	Operation string        // such as ReceiveMessage
 	Entries   int           // messages received, or entries sent
-	Failed    int           // entries that SQS refused; all of them when Err is set
+	Failed    int           // entries that failed; all of them when Err is set
 	Duration  time.Duration // from the request to its answer; for a receive with the wait for messages
-	Err       error         // of the whole call
+	Err       error         // of the whole call; nil: there is none
 }
 
 // A BatchEvent is the end of a handler call.
 type BatchEvent struct {
-	Messages []*Message
+	Messages []*Message    // of the batch, in its order
 	Reason   Reason        // why the batch was handed over
 	FillTime time.Duration // from the arrival of its first message until it was handed over
 	Duration time.Duration // how long the handler took
 	Failed   int           // messages that failed
-	Err      error         // what the handler returned; a [*PanicError] if it panicked
+	Err      error         // what the handler returned; a [*PanicError] if it panicked; nil: it succeeded
 }
 
-// A LeaseEvent is the loss of a lease.
+// A LeaseEvent is the loss of the lease of a message that was held.
 type LeaseEvent struct {
 	Message *Message
 	Err     error // why it was lost
 }
 
-// MarshalJSON gives Err as a sentence.
+// MarshalJSON returns e as JSON, with Err as text.
 func (e CallEvent) MarshalJSON() ([]byte, error) {
 	type event CallEvent
 	return json.Marshal(struct {
@@ -420,7 +428,7 @@ func (e CallEvent) MarshalJSON() ([]byte, error) {
 	}{event(e), sentence(e.Err)})
 }
 
-// MarshalJSON gives Err as a sentence.
+// MarshalJSON returns e as JSON, with Err as text.
 func (e BatchEvent) MarshalJSON() ([]byte, error) {
 	type event BatchEvent
 	return json.Marshal(struct {
@@ -429,11 +437,182 @@ func (e BatchEvent) MarshalJSON() ([]byte, error) {
 	}{event(e), sentence(e.Err)})
 }
 
-// MarshalJSON gives Err as a sentence.
+// MarshalJSON returns e as JSON, with Err as text.
 func (e LeaseEvent) MarshalJSON() ([]byte, error) {
 	type event LeaseEvent
 	return json.Marshal(struct {
 		event
 		Err string `json:",omitempty"`
 	}{event(e), sentence(e.Err)})
+}
+
+// checkClient returns what is wrong with a client.
+func checkClient(client Client) error {
+	switch {
+	case client == nil:
+		return errors.New("client is nil, want one such as *sqs.Client")
+	case isNil(client):
+		return fmt.Errorf("client is a %T that is nil, want one such as *sqs.Client", client)
+	default:
+		return nil
+	}
+}
+
+// isNil reports whether the value in an interface is nil.
+func isNil(v any) bool {
+	switch value := reflect.ValueOf(v); value.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Slice, reflect.Chan:
+		return value.IsNil()
+	default:
+		return false
+	}
+}
+
+// checkAttributes notes names that are no system attributes. With one of them each receive would fail.
+func (f *faults) checkAttributes(names []types.MessageSystemAttributeName) {
+	known := types.MessageSystemAttributeName("").Values()
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			f.add(fmt.Errorf("SystemAttributes has %q, want names of %v", name, known))
+		}
+	}
+}
+
+// checkDeadLetterQueue notes what is wrong with the dead-letter queue of a queue.
+func (f *faults) checkDeadLetterQueue(client Client, queueURL, deadURL string) {
+	if deadURL == "" {
+		return
+	}
+	if err := checkURL("DeadLetterQueueURL", deadURL); err != nil {
+		f.add(err)
+	} else if sameQueue(queueURL, deadURL) {
+		f.add(fmt.Errorf("DeadLetterQueueURL is %q, which is the queue itself, want another one", deadURL))
+	} else if isFIFO(deadURL) && !isFIFO(queueURL) { // as SQS asks of its own: the messages have no group
+		f.add(fmt.Errorf("DeadLetterQueueURL is %q, a FIFO queue, want a standard queue as the queue is one", deadURL))
+	}
+	if _, ok := client.(sqsapi.Sender); !ok {
+		f.add(fmt.Errorf("DeadLetterQueueURL is set but %T has no SendMessage, want a client that has", client))
+	}
+}
+
+// sameQueue reports whether two URLs name one queue. A client of the SDK sends each request to its own
+// endpoint, whatever the host in a queue's URL, so the account and the name tell; unless
+// the hosts are AWS's, of different regions.
+func sameQueue(a, b string) bool {
+	regionA, _ := regionIn(a)
+	regionB, _ := regionIn(b)
+	if regionA != "" && regionB != "" && regionA != regionB {
+		return false
+	}
+	return pathOf(a) == pathOf(b)
+}
+
+// pathOf returns the account and the name in the URL of a queue.
+func pathOf(queueURL string) string {
+	u, err := url.Parse(queueURL)
+	if err != nil {
+		return queueURL
+	}
+	parts := strings.FieldsFunc(u.Path, func(c rune) bool { return c == '/' })
+	return strings.Join(parts[max(0, len(parts)-2):], "/")
+}
+
+// checkRegions is checkRegion for a queue and its dead-letter queue. It returns the doubts.
+func (f *faults) checkRegions(client Client, queueURL, deadURL string) (doubts []error) {
+	for _, q := range []struct{ field, url string }{{"queueURL", queueURL}, {"DeadLetterQueueURL", deadURL}} {
+		mistake, doubt := checkRegion(client, q.field, q.url)
+		f.add(mistake)
+		if doubt != nil {
+			doubts = append(doubts, doubt)
+		}
+	}
+	return doubts
+}
+
+// checkRegion compares the region in the URL of a queue with the one that the client calls.
+// Another one is a mistake if nothing else says where the client's requests go; else it is
+// a doubt.
+func checkRegion(client Client, field, queueURL string) (mistake, doubt error) {
+	o, ok := optionsOf(client)
+	region, public := regionIn(queueURL)
+	if !ok || region == "" || o.Region == "" || region == o.Region {
+		return nil, nil
+	}
+	err := fmt.Errorf("%s is %q, of region %s, but the client is of %s, want the same", field, queueURL, region, o.Region)
+	if public && goesWhereItsRegionIs(&o) {
+		return err, nil
+	}
+	return nil, err
+}
+
+// goesWhereItsRegionIs reports whether nothing but its region says where the requests of a client go.
+func goesWhereItsRegionIs(o *sqs.Options) bool {
+	switch c := sqsapi.Inner(o.HTTPClient).(type) {
+	case *awshttp.BuildableClient:
+	case *http.Client:
+		if c.Transport != nil {
+			return false
+		}
+	default:
+		return false
+	}
+	byRegion := reflect.TypeOf(sqs.NewDefaultEndpointResolverV2())
+	old := o.EndpointResolver //nolint:staticcheck // and still used
+	return o.BaseEndpoint == nil && old == nil && reflect.TypeOf(o.EndpointResolverV2) == byRegion
+}
+
+// regionOf returns the region that a client of the SDK calls; else the one that the URL of the queue
+// names. "": neither is known.
+func regionOf(client Client, queueURL string) string {
+	if o, ok := optionsOf(client); ok && o.Region != "" {
+		return o.Region
+	}
+	region, _ := regionIn(queueURL)
+	return region
+}
+
+// optionsOf returns the options of a client of the SDK, also where another type embeds it.
+func optionsOf(client Client) (o sqs.Options, ok bool) {
+	c, ok := client.(interface{ Options() sqs.Options })
+	if !ok || isNil(client) {
+		return o, false
+	}
+	err := guard(func() error { // what is embedded may be nil
+		o = c.Options()
+		return nil
+	})
+	return o, err == nil
+}
+
+// regionIn returns the region that the URL of a queue names, and whether the host is one of AWS's public
+// ones, which serve that region only.
+func regionIn(queueURL string) (region string, public bool) {
+	u, err := url.Parse(queueURL)
+	if err != nil {
+		return "", false
+	}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	for _, domain := range []string{".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"} {
+		if name, found := strings.CutSuffix(host, domain); found {
+			return regionOfHost(strings.Split(name, "."))
+		}
+	}
+	return "", false
+}
+
+// regionOfHost is regionIn for the parts of a host's name in front of AWS's domain.
+func regionOfHost(parts []string) (region string, public bool) {
+	n := len(parts)
+	switch {
+	case n == 1 && parts[0] == "queue": // as URLs were written first
+		return "us-east-1", true
+	case n == 2 && parts[1] == "queue": // and then
+		return parts[0], true
+	case n == 2 && (parts[0] == "sqs" || parts[0] == "sqs-fips"):
+		return parts[1], true
+	case n >= 4 && parts[n-1] == "vpce" && parts[n-3] == "sqs": // an interface endpoint, which a resolver may lead anywhere
+		return parts[n-2], false
+	default:
+		return "", false
+	}
 }

@@ -16,7 +16,7 @@ const (
 	senders   = 46 // of deletes
 )
 
-// A Verdict tells whether a target is met.
+// A Verdict reports whether a target is met.
 type Verdict struct {
 	Target string
 	Met    bool

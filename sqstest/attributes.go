@@ -32,7 +32,7 @@ type redriveAllow struct {
 	Sources    []string `json:"sourceQueueArns"`
 }
 
-// allows tells whether the queue of that ARN may use the policy's owner as its dead-letter queue.
+// allows reports whether the queue of that ARN may use the policy's owner as its dead-letter queue.
 func (a *redriveAllow) allows(arn string) bool {
 	switch {
 	case a == nil || a.Permission == "allowAll":

@@ -95,7 +95,7 @@ func (a *attempts) remember(id string, ms []*message, now int64) {
 	a.order = append(a.order, t)
 }
 
-// state tells whether the messages of the attempt are all still in flight under it, and whether one was deleted
+// state reports whether the messages of the attempt are all still in flight under it, and whether one was deleted
 // or had its visibility changed.
 func (t *attempt) state() (held, modified bool) {
 	held = true

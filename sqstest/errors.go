@@ -88,7 +88,7 @@ func Reset() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 }
 
-// IsReset tells whether err is a connection reset, such as [Reset].
+// IsReset reports whether err is a connection reset, such as [Reset].
 func IsReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
 
 func invalidParameter(format string, args ...any) error {

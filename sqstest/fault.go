@@ -222,13 +222,13 @@ func (h struck) digest(sum string) string {
 }
 
 // ExpireLease ends the visibility timeout of a message in flight now, as if it had run out: whoever holds it has lost
-// it. It tells whether there was such a message. The queue may be named by URL, ARN or name.
+// it. It reports whether there was such a message. The queue may be named by URL, ARN or name.
 func (s *Server) ExpireLease(queueURL, messageID string) bool {
 	return s.pull(queueURL, messageID, func(q *queue, m *message) { q.show(m) })
 }
 
 // Redeliver makes a message in flight receivable a second time, as a standard queue does once in a while: the receive
-// that gets it and the one that has it hold good handles both. It tells whether there was such a message.
+// that gets it and the one that has it hold good handles both. It reports whether there was such a message.
 func (s *Server) Redeliver(queueURL, messageID string) bool {
 	return s.pull(queueURL, messageID, func(q *queue, m *message) { q.redeliver(m) })
 }

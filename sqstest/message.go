@@ -51,10 +51,10 @@ type message struct {
 	age   entry[*message] // by sent
 }
 
-// current tells whether receipt is of the latest delivery, or of one that is still as good.
+// current reports whether receipt is of the latest delivery, or of one that is still as good.
 func (m *message) current(receipt uint32) bool { return receipt >= m.since }
 
-// held tells whether m is hidden by a receive at the time now, seen by those who hold a current handle.
+// held reports whether m is hidden by a receive at the time now, seen by those who hold a current handle.
 func (m *message) held(now int64) bool {
 	return m.state == inFlight || m.twin && now < m.until
 }

@@ -177,7 +177,7 @@ func parseDecimal(value string) (digits string, point int, ok bool) {
 	return digits, len(whole) + exponent, true
 }
 
-// isWord tells whether r may stand in an id: alphanumeric, hyphen, underscore.
+// isWord reports whether r may stand in an id: alphanumeric, hyphen, underscore.
 func isWord(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
 }

@@ -69,7 +69,7 @@ func (s *Server) editObservers(edit func([]*observer) []*observer) {
 	}
 }
 
-// curious tells whether anybody observes.
+// curious reports whether anybody observes.
 func (s *Server) curious() bool {
 	list := s.observers.Load()
 	return list != nil && len(*list) > 0

@@ -212,7 +212,7 @@ func checkBatchSize(entries []types.SendMessageBatchRequestEntry) error {
 	return nil
 }
 
-// validText tells whether SQS takes s as a body: valid UTF-8 of the characters XML allows.
+// validText reports whether SQS takes s as a body: valid UTF-8 of the characters XML allows.
 func validText(s string) bool {
 	for i, r := range s {
 		switch {
@@ -228,7 +228,7 @@ func validText(s string) bool {
 	return true
 }
 
-// validID tells whether SQS takes s as a group, deduplication or attempt id.
+// validID reports whether SQS takes s as a group, deduplication or attempt id.
 func validID(s string) bool {
 	return s != "" && len(s) <= maxIDLength && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -177,7 +177,7 @@ func (l *standard) tooMany(t *tenant) bool {
 	return t.inFlight >= noisyInFlight && t.inFlight*10 > *l.inFlight && t.sends()
 }
 
-// sends tells whether t has sent something of late.
+// sends reports whether t has sent something of late.
 func (t *tenant) sends() bool { return time.Now().UnixNano()-t.sent < int64(quietAfter) }
 
 func (l *standard) flying(m *message, by int) {

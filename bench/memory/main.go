@@ -3,7 +3,7 @@
 //
 //	go run ./bench/memory
 //
-// It tells whether the target of the project is met, and exits with 1 if not.
+// It reports whether the target of the project is met, and exits with 1 if not.
 package main
 
 import (

@@ -46,7 +46,7 @@ func suspicions(t *Transaction, history []Transaction) string {
 	return strings.Join(found, ", ")
 }
 
-// tooMany tells whether the card was used too often just before t.
+// tooMany reports whether the card was used too often just before t.
 func tooMany(t *Transaction, others []Transaction) bool {
 	recent := 0
 	for i := range others {
@@ -57,7 +57,7 @@ func tooMany(t *Transaction, others []Transaction) bool {
 	return recent >= velocityMost
 }
 
-// tooMuch tells whether the amount is far off the mean of the card's others.
+// tooMuch reports whether the amount is far off the mean of the card's others.
 func tooMuch(t *Transaction, others []Transaction) bool {
 	if len(others) < farOffSample {
 		return false
@@ -69,7 +69,7 @@ func tooMuch(t *Transaction, others []Transaction) bool {
 	return t.euroCents()*int64(len(others)) > farOff*sum // without a division, so without rounding
 }
 
-// tooFar tells whether the card was elsewhere too short a time before t.
+// tooFar reports whether the card was elsewhere too short a time before t.
 func tooFar(t *Transaction, others []Transaction) bool {
 	here := merchants[t.Merchant].city
 	for i := range others {

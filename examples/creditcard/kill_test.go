@@ -104,7 +104,7 @@ func (b *branch) run(events int64) string {
 	return out
 }
 
-// start is run with more in the program's environment. It also tells whether the
+// start is run with more in the program's environment. It also reports whether the
 // program was killed. It reaches the queues as it would reach those of AWS: by their
 // URLs and the environment.
 func (b *branch) start(events int64, env ...string) (printed string, killed bool) {

@@ -91,10 +91,10 @@ func (s *settings) validate() error {
 	return errors.Join(wrong...)
 }
 
-// seconds tells whether d is whole seconds, 1 to most, as SQS counts.
+// seconds reports whether d is whole seconds, 1 to most, as SQS counts.
 func seconds(d, most time.Duration) bool { return d >= time.Second && d <= most && d%time.Second == 0 }
 
-// isURL tells whether s is the URL of a queue, or empty.
+// isURL reports whether s is the URL of a queue, or empty.
 func isURL(s string) bool {
 	u, err := url.Parse(s)
 	return s == "" || (err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"))

@@ -60,7 +60,7 @@ func insert(ctx context.Context, db executor, table string, t *Transaction) (fre
 	return n == 1, err
 }
 
-// stage notes a transaction and tells whether it was not there before.
+// stage notes a transaction and reports whether it was not there before.
 func (s *store) stage(ctx context.Context, t *Transaction) (fresh bool, err error) {
 	return insert(ctx, s.db, "staged", t)
 }

@@ -39,7 +39,7 @@ const maxID = 64 // bytes of an id; those of our terminals have about 30
 // stand in many time zones, and a settlement needs one midnight.
 func (t *Transaction) Day() string { return t.At.UTC().Format(time.DateOnly) }
 
-// same tells whether t and o are one transaction, field by field.
+// same reports whether t and o are one transaction, field by field.
 func (t *Transaction) same(o *Transaction) bool {
 	a, b := *t, *o
 	a.At, b.At = time.Time{}, time.Time{} // equal instants need not be equal values

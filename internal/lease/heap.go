@@ -1,23 +1,25 @@
 package lease
 
-// A heap holds the kept leases, the one with the earliest event first. Four children to a node, and the times beside the
-// pointers: a comparison then rarely leaves the cache, which is what counts with 100,000 leases.
+import "slices"
+
+// A heap holds the kept leases, the one with the earliest event first. A node has four children, and the instants stand
+// beside the pointers. A comparison then rarely leaves the cache, which counts with 100,000 leases.
 type heap[T any] []node[T]
 
 type node[T any] struct {
-	at    instant
+	at    Instant
 	lease *Lease[T]
 }
 
 const arity = 4
 
-func (h *heap[T]) push(l *Lease[T]) {
+func (h *heap[T]) push(l *Lease[T], at Instant) {
 	*h = append(*h, node[T]{})
-	h.up(len(*h)-1, node[T]{l.event(), l})
+	h.up(len(*h)-1, node[T]{at, l})
 }
 
-// fix moves l to where its event belongs now.
-func (h heap[T]) fix(l *Lease[T]) { h.settle(l.slot-1, node[T]{l.event(), l}) }
+// fix moves l to where its event belongs, which is at now.
+func (h heap[T]) fix(l *Lease[T], at Instant) { h.place(l.slot-1, node[T]{at, l}) }
 
 func (h *heap[T]) remove(l *Lease[T]) {
 	i, end := l.slot-1, len(*h)-1
@@ -25,13 +27,23 @@ func (h *heap[T]) remove(l *Lease[T]) {
 	(*h)[end] = node[T]{} // lets the lease be collected
 	*h = (*h)[:end]
 	if i < end {
-		h.settle(i, moved)
+		h.place(i, moved)
 	}
 	l.slot = 0
 }
 
-// settle puts n into the hole at i or where it belongs above or below it.
-func (h heap[T]) settle(i int, n node[T]) {
+// rebuild takes the event of every lease anew.
+func (h heap[T]) rebuild(event func(*Lease[T]) Instant) {
+	for i := range h {
+		h[i].at = event(h[i].lease)
+	}
+	for i := range slices.Backward(h) {
+		h.down(i, h[i])
+	}
+}
+
+// place puts n into the hole at i or where it belongs above or below it.
+func (h heap[T]) place(i int, n node[T]) {
 	if i > 0 && n.at < h[(i-1)/arity].at {
 		h.up(i, n)
 		return

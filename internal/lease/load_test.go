@@ -1,17 +1,13 @@
 package lease_test
 
 import (
-	"context"
 	"math/rand/v2"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/internal/lease"
+	lease "github.com/sluice-go/sluice/internal/lease"
 )
 
 // TestAHundredThousandLeasesCostOneCallInTen holds them for ten minutes at 8 to 20 ms a call.
@@ -24,90 +20,68 @@ func TestAHundredThousandLeasesCostOneCallInTen(t *testing.T) {
 	if testing.Short() {
 		t.Skip("600,000 renewals take a few seconds")
 	}
-	synctest.Test(t, func(t *testing.T) {
-		var calls, tooSoon atomic.Int64
-		last := make([]time.Time, n) // each element is only touched by the one renewal of its lease in flight
-		keeper := lease.NewKeeper(lease.Config[int]{
-			Timeout: timeout,
-			Renew: func(_ context.Context, entries []renewal) []error {
-				calls.Add(1)
-				now := time.Now()
-				for _, e := range entries {
-					if now.Sub(last[e.Lease.Of]) < timeout/2 {
-						tooSoon.Add(1)
-					}
-					last[e.Lease.Of] = now
-				}
-				time.Sleep(8*time.Millisecond + time.Duration(entries[0].Lease.Of%12_000)*time.Microsecond)
-				return make([]error, len(entries))
-			},
-			Lost: func(ls []*held, err error) { t.Errorf("%d leases lost: %v", len(ls), err) },
-		})
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { keeper.Run(ctx) })
-
-		rnd := rand.New(rand.NewPCG(1, 1))
-		start := time.Now()
-		for i := 0; i < n; {
-			rs := make([]receipt, min(n-i, 1+rnd.IntN(10))) // not every receive is full
-			for j := range rs {
-				rs[j].Lease = &held{Of: i}
-				last[i] = time.Now()
-				i++
+	s := tell(func(c *lease.Config) { c.Timeout, c.Rand = timeout, nil })
+	tooSoon := 0
+	last := make([]time.Duration, n)
+	s.reply = func(c *call) ([]result, time.Duration) {
+		for _, e := range c.Entries {
+			if s.now-last[e.Lease.Of] < timeout/2 {
+				tooSoon++
 			}
-			sent := time.Now()
-			time.Sleep(time.Duration(rnd.IntN(3_000)) * time.Microsecond)
-			keeper.Add(sent, time.Now(), rs...)
+			last[e.Lease.Of] = s.now
 		}
-		time.Sleep(hold - time.Since(start))
-		synctest.Wait()
-		require.Equal(t, n, keeper.Len())
-		require.LessOrEqual(t, calls.Load(), int64(n/10*(hold/(timeout/2))))
-		require.Zero(t, tooSoon.Load(), "renewed twice within half a timeout")
-		cancel()
-		wg.Wait()
-	})
+		return answers(c, nil), 8*time.Millisecond + time.Duration(c.Entries[0].Lease.Of%12_000)*time.Microsecond
+	}
+	rnd := rand.New(rand.NewPCG(1, 1))
+	for i := 0; i < n; {
+		ls := make([]*held, min(n-i, 1+rnd.IntN(10))) // not every receive is full
+		for j := range ls {
+			ls[j] = &held{Of: i}
+			last[i] = s.now
+			i++
+		}
+		sent := s.now
+		s.until(s.now + time.Duration(rnd.IntN(3_000))*time.Microsecond)
+		s.Add(sent, s.now, ls...)
+	}
+	s.until(hold)
+	require.Empty(t, s.losses)
+	require.Equal(t, n, s.Len())
+	require.LessOrEqual(t, len(s.calls), int(n/10*(hold/(timeout/2))))
+	require.Zero(t, tooSoon, "renewed twice within half a timeout")
 }
 
 // TestTenThousandCallsFitIntoHalfATimeout holds 100,000 leases of 30 s that began together.
 func TestTenThousandCallsFitIntoHalfATimeout(t *testing.T) {
-	tell(t, func(t *testing.T, s *story) {
-		s.renew(func(_ context.Context, entries []renewal) []error {
-			time.Sleep(20 * time.Millisecond)
-			return make([]error, len(entries))
-		})
-		s.receive(0, 100_000)
-		s.until(44 * time.Second)
-		require.Len(t, s.calls(), 20_000)
-		require.Empty(t, s.losses())
-	})
+	s := tell()
+	s.reply = after(20*time.Millisecond, nil)
+	s.receive(0, 100_000)
+	s.until(44 * time.Second)
+	require.Len(t, s.calls, 20_000)
+	require.Empty(t, s.losses)
 }
 
-// BenchmarkAddRemove is a message that is settled before its first renewal, with 1,000 others held.
-func BenchmarkAddRemove(b *testing.B) {
-	keeper := lease.NewKeeper(lease.Config[int]{Timeout: v, Renew: always(nil), Lost: func([]*held, error) {}})
-	var wg sync.WaitGroup
-	ctx, cancel := context.WithCancel(b.Context())
-	wg.Go(func() { keeper.Run(ctx) })
-	others := make([]held, 1000)
-	now := time.Now()
-	for i := range others {
-		keeper.Add(now, now, receipt{Lease: &others[i]})
-	}
-	ls := make([]held, 10)
-	rs := make([]receipt, len(ls))
-	for i := range ls {
-		rs[i] = receipt{Lease: &ls[i], Handle: "h"}
-	}
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		if i%10 == 0 {
-			now = time.Now()
-			keeper.Add(now, now, rs...)
+func TestKeepingAllocatesNothingAndACallOnce(t *testing.T) {
+	const n = 1000
+	ls := lease.New[int](lease.Config{Timeout: v, Calls: 2 * n})
+	held := make([]held, n)
+	now := time.Duration(0)
+	ten := make([]*lease.Lease[int], 10)
+	life := func() {
+		for i := 0; i < n; i += len(ten) {
+			for j := range ten {
+				ten[j] = &held[i+j]
+			}
+			ls.Add(now, now, ten...)
 		}
-		keeper.Remove(&ls[i%10])
+		now += v / 2
+		for c := ls.Due(now); c != nil; c = ls.Due(now) {
+			ls.Returned(c, nil, now)
+		}
+		for i := range held {
+			ls.Remove(&held[i])
+		}
 	}
-	cancel()
-	wg.Wait()
+	life() // the heap grows
+	require.InDelta(t, n/10, testing.AllocsPerRun(10, life), 1)
 }

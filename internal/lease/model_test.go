@@ -1,355 +1,590 @@
 package lease_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
-	"sync"
+	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-go/sluice/internal/lease"
+	lease "github.com/sluice-go/sluice/internal/lease"
 )
 
-// TestAgainstAModel lets a keeper and a naive model of it live through the same random operations and answers. The model
-// knows each lease's deadline from what the queue confirmed and complains of any renewal or report it did not expect.
-// All times are random to the nanosecond, so that no two things happen at once.
+// TestAgainstAModel lets leases and a naive model of them live through the same random operations and answers. The model
+// keeps what it knows in plain fields and looks at every lease each time. It knows each lease's deadline from what the
+// queue confirmed, and when each call must leave. It complains of everything that it did not expect.
 func TestAgainstAModel(t *testing.T) {
-	seeds := int64(40)
+	seeds := uint64(2_000)
 	if testing.Short() {
-		seeds = 8
+		seeds = 400
 	}
-	beats, reports := 0, 0
+	var all counts
 	for seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := live(t, seed)
-				beats += w.beats
-				reports += w.reports
-			})
-		})
+		w := newWorld(t, seed)
+		w.live()
+		all.add(w.counts)
 	}
-	require.Greater(t, beats, 2_000, "the test would say nothing")
-	require.Greater(t, reports, 200, "the test would say nothing")
+	t.Logf("%+v", all)
+	require.Greater(t, all.confirmed, int(10*seeds), "the test would say nothing")
+	require.Greater(t, all.failed, int(5*seeds), "the test would say nothing")
+	require.Greater(t, all.ignored, int(seeds), "the test would say nothing")
+	for _, cause := range []error{lease.ErrGone, lease.ErrExpired, lease.ErrHalted, lease.ErrLimit} {
+		require.Greater(t, all.lost[cause], int(seeds/20), "the test would say nothing of %v", cause)
+	}
 }
 
-// A world is the model, the queue, and the keeper under test.
-type world struct {
-	keeper  *lease.Keeper[*known]
-	timeout time.Duration
+// counts say how much a world has shown.
+type counts struct {
+	confirmed, failed, ignored int
+	lost                       map[error]int
+}
 
-	mu       sync.Mutex // guards the fields below
-	rnd      *rand.Rand
-	illness  float64 // the share of answers that are failures
-	all      []*known
-	mistakes []string
-	beats    int // renewals confirmed
-	reports  int
+func (c *counts) add(other counts) {
+	c.confirmed += other.confirmed
+	c.failed += other.failed
+	c.ignored += other.ignored
+	if c.lost == nil {
+		c.lost = map[error]int{}
+	}
+	for cause, n := range other.lost {
+		c.lost[cause] += n
+	}
+}
+
+// A world is the model, the queue, and the leases under test.
+type world struct {
+	counts
+
+	t       *testing.T
+	seed    uint64
+	rnd     *rand.Rand
+	ls      *lease.Leases[*known]
+	timeout time.Duration
+	cap     int  // calls in flight
+	exact   bool // the owner asks for losses before it asks for calls, and no lease comes near its limit
+	now     time.Duration
+	illness float64 // the share of answers that are failures
+	jitter  float64
+	wait    time.Duration
+	all     []*known
+	flights []*sentCall
 }
 
 // known is what the model knows of a lease.
 type known struct {
 	lease.Lease[*known]
 
-	kept, halted, retired, gone bool
+	added, kept, halted, retired, gone, limited bool
 
-	turn     int
-	handle   string
-	flying   int
-	received time.Time // when the receive request was sent
-	deadline time.Time
-	earliest time.Time // of the next renewal
+	generation int
+	inFlight   int
+	asked      bool // a renewal of this generation is in flight
+	received   time.Duration
+	deadline   time.Duration
+	due        time.Duration
+	tries      int
+	failure    error
+
+	ready   bool // it waits for a call
+	readyAt time.Duration
+	sendBy  time.Duration
 }
 
-func live(t *testing.T, seed int64) *world {
-	rnd := rand.New(rand.NewPCG(uint64(seed), 0))
-	w := &world{rnd: rnd, timeout: time.Duration(1+rnd.IntN(60)) * time.Second}
-	if seed%4 == 0 {
+// A sentCall is a call on its way.
+type sentCall struct {
+	call        *lease.Call[*known]
+	sent, lands time.Duration
+	jitter      float64
+	generations []int
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	w := &world{t: t, seed: seed, rnd: rnd, timeout: time.Duration(1+rnd.IntN(60)) * time.Second, cap: 1 + rnd.IntN(4), exact: seed%3 != 0}
+	w.lost = map[error]int{}
+	if seed%12 == 0 {
 		w.timeout *= 360 // long enough to meet the 12-hour limit
 	}
-	jitter := rand.New(rand.NewPCG(uint64(seed), 1))
-	w.keeper = lease.NewKeeper(lease.Config[*known]{
-		Timeout: w.timeout,
-		Renew:   w.renew,
-		Lost:    w.lost,
-		Calls:   1 + rnd.IntN(8),
-		Rand:    jitter.Float64,
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() { w.keeper.Run(ctx) })
-	for range 400 {
-		w.act()
-		w.compare()
-	}
-	w.mu.Lock()
-	w.illness = 1
-	w.mu.Unlock()
-	time.Sleep(3 * w.timeout)
-	w.compare()
-	cancel()
-	wg.Wait()
-	require.Empty(t, w.mistakes)
-	require.Zero(t, w.keeper.Len(), "all that was not removed is lost by now")
+	w.ls = lease.New[*known](lease.Config{Timeout: w.timeout, Calls: w.cap, Rand: func() float64 {
+		w.jitter = rnd.Float64()
+		return w.jitter
+	}})
 	return w
 }
 
-// act does one random thing, a random time after the last.
+func (w *world) live() {
+	for range 80 {
+		w.advance(w.now + w.random(w.timeout/6))
+		w.act()
+		w.compare()
+	}
+	w.illness = 1
+	w.advance(w.now + 3*w.timeout)
+	w.compare()
+	w.expect(w.ls.Len() == 0, nil, "all that was not removed is lost by now")
+}
+
+// act does one random thing.
 func (w *world) act() {
-	w.mu.Lock()
-	if w.rnd.IntN(40) == 0 {
+	if w.rnd.IntN(10) == 0 {
 		w.illness = w.rnd.Float64() * w.rnd.Float64()
 	}
-	pause, what := w.random(w.timeout/8), w.rnd.IntN(12)
-	w.mu.Unlock()
-	time.Sleep(pause)
-	synctest.Wait()
-	switch {
-	case what < 4:
+	switch w.rnd.IntN(16) {
+	case 0, 1, 2, 3:
 		w.receive()
-	case what < 5:
-		w.adopt()
-	case what < 6:
-		w.halt()
-	case what < 7:
-		w.retire()
-	case what < 9:
-		w.resume()
+	case 4:
+		w.adopt(w.pick())
+	case 5:
+		w.halt(w.pick())
+	case 6, 7:
+		w.retire(w.pick())
+	case 8, 9, 10:
+		w.resume(w.pick())
+	case 11:
+		w.starve()
+	case 12:
+		w.add(w.pick())
 	default:
-		w.remove()
+		w.remove(w.pick(), w.pick())
 	}
-	synctest.Wait()
 }
 
+// receive adds leases, at times one that was halted or retired before it was ever added.
 func (w *world) receive() {
-	w.mu.Lock()
-	sent := time.Now().Add(-w.random(w.timeout * 2 / 3))
-	rs := make([]lease.Receipt[*known], 1+w.rnd.IntN(10))
-	for i := range rs {
-		m := &known{handle: "first"}
-		m.Of = m
-		w.begin(m, sent)
-		w.all = append(w.all, m)
-		rs[i] = lease.Receipt[*known]{Lease: &m.Lease, Handle: m.handle}
-	}
-	w.mu.Unlock()
-	w.keeper.Add(sent, time.Now(), rs...)
-}
-
-func (w *world) begin(m *known, sent time.Time) {
-	now := time.Now()
-	m.kept, m.gone = true, false
-	m.turn++
-	m.received, m.deadline = sent, sent.Add(w.timeout)
-	m.earliest = now.Add(w.timeout / 2)
-	if soon := sent.Add(w.timeout * 4 / 5); soon.Before(m.earliest) {
-		m.earliest = soon
-	}
-}
-
-func (w *world) adopt() {
-	if m := w.pick(); m != nil {
-		w.mu.Lock()
-		sent := time.Now().Add(-w.random(w.timeout / 2))
-		m.handle += "'"
-		w.begin(m, sent)
-		m.kept = !m.retired
-		w.mu.Unlock()
-		w.keeper.Adopt(&m.Lease, m.handle, sent, time.Now())
-	}
-}
-
-func (w *world) halt() {
-	if m := w.pick(); m != nil {
-		w.mu.Lock()
-		m.halted = true
-		w.mu.Unlock()
-		w.keeper.Halt(&m.Lease)
-	}
-}
-
-func (w *world) retire() {
-	m := w.pick()
-	if m == nil {
+	if len(w.all) > 50 {
 		return
 	}
-	w.mu.Lock()
-	m.kept, m.retired = false, true
-	w.mu.Unlock()
-	w.keeper.Retire(&m.Lease, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.expect(m.flying == 0, m, "retired with a beat in flight")
-	})
+	ms := make([]*known, 1+w.rnd.IntN(10))
+	for i := range ms {
+		ms[i] = &known{}
+		ms[i].Of = ms[i]
+		w.all = append(w.all, ms[i])
+	}
+	if w.rnd.IntN(8) == 0 {
+		w.halt(ms[0])
+		w.resume(ms[0])
+		w.retire(ms[0])
+	}
+	w.add(ms...)
 }
 
-func (w *world) remove() {
-	if m := w.pick(); m != nil {
-		w.mu.Lock()
-		m.kept = false
-		w.mu.Unlock()
-		w.keeper.Remove(&m.Lease)
+func (w *world) add(ms ...*known) {
+	sent, arrived := w.poll()
+	ls := make([]*lease.Lease[*known], len(ms))
+	for i, m := range ms {
+		ls[i] = &m.Lease
+		m.halted, m.retired = false, false
+		w.begin(m, sent, arrived)
+	}
+	w.ls.Add(sent, arrived, ls...)
+}
+
+// poll returns when a receive was sent and answered.
+func (w *world) poll() (sent, arrived time.Duration) {
+	arrived = w.now - w.random(w.timeout/100)
+	return arrived - w.random(w.timeout*9/10), arrived
+}
+
+func (w *world) begin(m *known, sent, arrived time.Duration) {
+	m.added, m.kept, m.gone, m.limited = true, !m.retired, false, false
+	w.restart(m)
+	m.received, m.deadline, m.tries, m.failure = sent, sent+w.timeout, 0, nil
+	m.due = arrived + w.timeout/2
+	if soon := max(arrived, sent+w.timeout*4/5); soon < m.due {
+		m.due = soon
 	}
 }
 
-// resume keeps again what was removed and is not over.
-func (w *world) resume() {
-	m := w.pick()
-	if m == nil {
+// restart begins a generation of m, to which nothing in flight belongs.
+func (w *world) restart(m *known) {
+	m.generation++
+	m.asked, m.ready = false, false
+}
+
+func (w *world) adopt(m *known) {
+	sent, arrived := w.poll()
+	w.begin(m, sent, arrived)
+	w.ls.Adopt(&m.Lease, sent, arrived)
+}
+
+func (w *world) halt(m *known) {
+	m.halted, m.ready = true, false
+	w.ls.Halt(&m.Lease)
+}
+
+func (w *world) retire(m *known) {
+	m.kept, m.retired, m.ready = false, true, false
+	w.ls.Retire(&m.Lease)
+}
+
+func (w *world) remove(ms ...*known) {
+	for _, m := range ms {
+		m.kept, m.ready = false, false
+		w.ls.Remove(&m.Lease)
+	}
+}
+
+func (w *world) resume(m *known) {
+	if m.added && !m.kept {
+		w.restart(m)
+		m.kept, m.retired = true, false
+		m.due = w.now + max(0, m.deadline-w.now)/2
+	}
+	w.ls.Resume(&m.Lease, w.now)
+}
+
+func (w *world) starve() {
+	wait := w.random(w.timeout / 8)
+	if w.rnd.IntN(2) == 0 {
+		wait = 0
+	}
+	if w.rnd.IntN(3) == 0 {
+		w.wait = max(w.wait, wait)
+		w.ls.Starving(wait)
 		return
 	}
-	w.mu.Lock()
-	now := time.Now()
-	left := m.deadline.Sub(now)
-	if left <= 0 {
-		w.mu.Unlock()
-		return
-	}
-	if !m.kept {
-		m.kept, m.retired, m.earliest = true, false, now.Add(left/2)
-	}
-	w.mu.Unlock()
-	w.keeper.Resume(&m.Lease)
+	w.wait = max(wait, w.wait*3/4)
+	w.ls.Starved(wait)
 }
 
-// pick returns any of the last leases, kept or not.
+// early is how much sooner leases are renewed because goroutines wait for processors.
+func (w *world) early() time.Duration {
+	half := w.timeout / 2
+	return max(0, min(10*w.wait-half, w.timeout*4/5-half, half-time.Second))
+}
+
+// pick returns any lease, kept or not.
 func (w *world) pick() *known {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	recent := w.all[max(0, len(w.all)-60):]
-	if len(recent) == 0 {
-		return nil
+	if len(w.all) == 0 || w.rnd.IntN(50) == 0 {
+		m := &known{}
+		m.Of = m
+		w.all = append(w.all, m)
+		return m
 	}
-	return recent[w.rnd.IntN(len(recent))]
+	return w.all[w.rnd.IntN(len(w.all))]
 }
 
-// renew is the queue: slow, at times deaf to the context, and ill in parts.
-func (w *world) renew(ctx context.Context, entries []lease.Renewal[*known]) []error {
-	now := time.Now()
-	w.mu.Lock()
-	turns := make([]int, len(entries))
-	errs := make([]error, len(entries))
-	for i, e := range entries {
-		turns[i] = w.leaves(e, now)
-		switch chance := w.rnd.Float64(); {
-		case chance < w.illness:
-			errs[i] = errQueue
-		case chance > 0.98:
-			errs[i] = lease.ErrGone
+// advance lives until then. At times the owner wakes late.
+func (w *world) advance(end time.Duration) {
+	late := w.rnd.IntN(6) == 0
+	for !late {
+		next := w.ls.Next()
+		for _, f := range w.flights {
+			next = min(next, f.lands)
+		}
+		if next > end {
+			break
+		}
+		w.now = max(w.now, next)
+		w.look()
+	}
+	w.now = end
+	w.look()
+}
+
+// look is one turn of the owner.
+func (w *world) look() {
+	w.land()
+	if !w.exact && w.rnd.IntN(4) == 0 {
+		w.call() // too early: it should ask for losses first
+	}
+	for lost := w.ls.Lost(w.now); len(lost) > 0; lost = w.ls.Lost(w.now) {
+		for _, l := range lost {
+			w.lose(l)
 		}
 	}
-	took := 1 + w.random(w.timeout/20)
-	deaf := false
-	if w.rnd.IntN(20) == 0 {
-		took, deaf = w.random(w.timeout), w.rnd.IntN(2) == 0
-	}
-	w.mu.Unlock()
-	w.expectCall(len(entries))
-	if !sleep(ctx, took, deaf) {
-		errs = nil
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, e := range entries {
-		w.answered(e, turns[i], now, i < len(errs) && errs[i] == nil, i < len(errs) && errs[i] == lease.ErrGone) //nolint:errorlint // as made above
-	}
-	return errs
+	w.markReady()
+	w.call()
+	w.sleep()
 }
 
-func (w *world) expectCall(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.expect(n >= 1 && n <= 10, nil, fmt.Sprintf("a call of %d", n))
-}
-
-// leaves checks a renewal that is sent and returns the turn it belongs to.
-func (w *world) leaves(e lease.Renewal[*known], now time.Time) int {
-	m := e.Lease.Of
-	w.expect(m.kept, m, "renewed though not kept")
-	w.expect(!m.halted, m, "renewed though halted")
-	w.expect(!now.Before(m.earliest), m, "renewed before half its time")
-	w.expect(now.Before(m.deadline), m, "renewed after its end")
-	w.expect(e.Handle == m.handle, m, "renewed by an old handle")
-	limit := m.received.Add(12*time.Hour - 10*time.Second)
-	w.expect(e.Timeout == min(w.timeout, limit.Sub(now).Truncate(time.Second)), m, "renewed by a wrong timeout")
-	w.expect(now.Add(e.Timeout).Sub(m.deadline) >= time.Second, m, "renewed for less than a second")
-	m.flying++
-	return m.turn
-}
-
-func (w *world) answered(e lease.Renewal[*known], turn int, sent time.Time, confirmed, gone bool) {
-	m := e.Lease.Of
-	m.flying--
-	if turn != m.turn || !time.Now().Before(m.deadline) {
-		return
-	}
+// lose checks a loss.
+func (w *world) lose(l lease.Loss[*known]) {
+	m := l.Lease.Of
+	cause := lease.ErrExpired
 	switch {
-	case confirmed:
-		m.deadline = sent.Add(e.Timeout)
-		m.earliest = sent.Add(w.timeout / 2)
-		w.beats++
-	case gone:
-		m.deadline, m.gone = time.Now(), true
-	default:
-		m.earliest = time.Now() // it may be tried again at once, also if it was taken up again meanwhile
+	case m.gone:
+		cause = lease.ErrGone
+	case m.limited || m.atLimit(w.timeout) && l.Cause == lease.ErrLimit: //nolint:errorlint // never wrapped
+		cause = lease.ErrLimit
+	case m.halted:
+		cause = lease.ErrHalted
+	}
+	w.expect(m.kept, m, "lost though not kept")
+	w.expect(m.deadline <= w.now, m, "lost before its deadline")
+	w.expect(l.Cause == cause, m, fmt.Sprint("lost for another cause: ", l.Cause)) //nolint:errorlint // never wrapped
+	w.expect(l.Failure == m.failure, m, "lost with another failure")               //nolint:errorlint // never wrapped
+	m.kept = false
+	w.restart(m)
+	w.lost[cause]++
+}
+
+// atLimit reports whether m lasts until its limit, but for a second.
+func (m *known) atLimit(timeout time.Duration) bool {
+	return m.received+12*time.Hour-10*time.Second-m.deadline < 2*time.Second || timeout == 12*time.Hour
+}
+
+// markReady notes which leases wait for a call.
+func (w *world) markReady() {
+	for _, m := range w.all {
+		if !w.renewable(m) || m.ready || w.dueAt(m) > w.now {
+			continue
+		}
+		if w.ask(m) == 0 {
+			m.limited = true
+			continue
+		}
+		m.ready, m.readyAt, m.sendBy = true, w.now, min(m.due, w.now)
+		if m.tries == 0 {
+			m.sendBy += min(w.timeout/10, (m.deadline-m.due)/5)
+		}
 	}
 }
 
-// sleep reports whether it slept as long as asked.
-func sleep(ctx context.Context, d time.Duration, deaf bool) bool {
-	if deaf {
-		time.Sleep(d)
-		return true
+// renewable reports whether m is to be renewed sooner or later.
+func (w *world) renewable(m *known) bool {
+	return m.kept && !m.halted && !m.gone && !m.limited && !m.asked && m.deadline > w.now
+}
+
+// dueAt is when m is due, given how long goroutines wait.
+func (w *world) dueAt(m *known) time.Duration {
+	if m.tries > 0 {
+		return m.due
 	}
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
+	return m.due - w.early()
+}
+
+// ask is the timeout that a renewal must ask for now; 0: it would win less than a second.
+func (w *world) ask(m *known) time.Duration {
+	limit := m.received + 12*time.Hour - 10*time.Second
+	d := min(w.timeout, (limit - w.now).Truncate(time.Second))
+	if w.now+d-m.deadline < time.Second {
+		return 0
+	}
+	return d
+}
+
+// call asks for calls until there is none.
+func (w *world) call() {
+	for {
+		leaves := w.departs()
+		c := w.ls.Due(w.now)
+		if w.exact {
+			w.expect(leaves == (c != nil), nil, fmt.Sprintf("a call leaves: %v, want %v", c != nil, leaves))
+		}
+		if c == nil {
+			return
+		}
+		w.send(c)
+	}
+}
+
+// waiting returns the leases that wait for a call.
+func (w *world) waiting() (ms []*known) {
+	for _, m := range w.all {
+		if m.ready {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
+// departs reports whether a call leaves now.
+func (w *world) departs() bool {
+	ms := w.waiting()
+	if len(ms) == 0 || len(w.flights) >= w.cap {
 		return false
 	}
+	by := w.sendBy(ms)
+	return len(ms) >= 10 || by <= w.now || w.first() > by
 }
 
-func (w *world) lost(ls []*lease.Lease[*known], _ error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, l := range ls {
-		m := l.Of
-		w.expect(m.kept, m, "lost though not kept")
-		w.expect(time.Now().Equal(m.deadline), m, "lost, but not at its deadline")
-		m.kept = false
-		w.reports++
+func (w *world) sendBy(ms []*known) time.Duration {
+	by := lease.Never
+	for _, m := range ms {
+		by = min(by, m.sendBy)
 	}
+	return by
 }
 
-// compare checks that keeper and model agree on every lease that is kept.
-func (w *world) compare() {
-	synctest.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now, kept := time.Now(), 0
+// first is when something happens to a lease next, if no call leaves.
+func (w *world) first() time.Duration {
+	next := lease.Never
 	for _, m := range w.all {
 		if !m.kept {
 			continue
 		}
-		kept++
-		w.expect(m.deadline.After(now), m, "over but not reported")
-		w.expect(w.keeper.Left(&m.Lease, now) == m.deadline.Sub(now), m, "of another length")
-		w.expect(w.keeper.Handle(&m.Lease) == m.handle, m, "of another handle")
+		next = min(next, m.deadline)
+		if w.renewable(m) && !m.ready {
+			next = min(next, w.dueAt(m))
+		}
 	}
-	w.expect(w.keeper.Len() == kept, nil, "a different number of leases")
+	return next
+}
+
+// send checks a call and puts it on its way.
+func (w *world) send(c *lease.Call[*known]) {
+	w.expect(len(c.Entries) >= 1 && len(c.Entries) <= 10, nil, fmt.Sprintf("a call of %d", len(c.Entries)))
+	w.expect(len(w.flights) < w.cap, nil, "too many calls")
+	if w.exact {
+		w.expect(len(c.Entries) == min(10, len(w.waiting())), nil, "a call that is not full")
+	}
+	v := &sentCall{call: c, sent: w.now, lands: w.now + w.flightTime(), jitter: w.jitter}
+	last := time.Duration(0)
+	for _, e := range c.Entries {
+		m := e.Lease.Of
+		w.expect(w.renewable(m), m, "renewed though it is not to be")
+		w.expect(m.ready || !w.exact && w.dueAt(m) <= w.now, m, "renewed before it is due")
+		w.expect(e.Timeout == w.ask(m), m, "renewed by a wrong timeout")
+		w.expect(e.Timeout > 0, m, "renewed for less than a second")
+		last = max(last, m.readyAt)
+		m.ready, m.asked = false, true
+		m.inFlight++
+		v.generations = append(v.generations, m.generation)
+	}
+	if w.exact {
+		for _, m := range w.waiting() {
+			w.expect(m.readyAt >= last, m, "overtaken")
+		}
+	}
+	w.flights = append(w.flights, v)
+}
+
+func (w *world) flightTime() time.Duration {
+	if w.rnd.IntN(12) == 0 {
+		return w.random(w.timeout * 3 / 2)
+	}
+	return w.random(w.timeout / 20)
+}
+
+// land passes on the answers that are there. At times one is forgotten until the next time.
+func (w *world) land() {
+	var landed []*sentCall
+	w.flights = slices.DeleteFunc(w.flights, func(v *sentCall) bool {
+		if v.lands > w.now || w.now-v.lands < time.Minute && w.rnd.IntN(10) == 0 && v.lands != w.now {
+			return false
+		}
+		landed = append(landed, v)
+		return true
+	})
+	w.rnd.Shuffle(len(landed), func(i, j int) { landed[i], landed[j] = landed[j], landed[i] })
+	for _, v := range landed {
+		w.answer(v)
+	}
+}
+
+// answer passes on an answer: missing results, failures, receipts that are gone and confirmations.
+func (w *world) answer(v *sentCall) {
+	at := v.lands
+	if w.rnd.IntN(2) == 0 {
+		at = w.now
+	}
+	results := make([]result, len(v.call.Entries))
+	for i := range results {
+		switch chance := w.rnd.Float64(); {
+		case chance < w.illness:
+			results[i].Err = errQueue
+		case chance > 0.98:
+			results[i] = result{Err: lease.ErrGone, Gone: true}
+		}
+	}
+	if w.rnd.IntN(20) == 0 {
+		results = results[:w.rnd.IntN(len(results)+1)]
+	}
+	w.ls.Returned(v.call, results, at)
+	if w.rnd.IntN(10) == 0 {
+		w.ls.Returned(v.call, nil, at)
+	}
+	for i, e := range v.call.Entries {
+		w.answered(v, i, e.Timeout, results, at)
+	}
+}
+
+func (w *world) answered(v *sentCall, i int, timeout time.Duration, results []result, at time.Duration) {
+	m := v.call.Entries[i].Lease.Of
+	m.inFlight--
+	if v.generations[i] != m.generation || at >= m.deadline {
+		w.ignored++
+		return
+	}
+	m.asked = false
+	switch {
+	case i >= len(results) || results[i].Err == errQueue: //nolint:errorlint // as made above
+		m.tries++
+		longest := (m.deadline - at) / 2
+		if soon := w.timeout / 40 * time.Duration(1<<min(m.tries-1, 5)); soon < longest {
+			longest = soon
+		}
+		m.due = at + w.timeout/200 + time.Duration(v.jitter*float64(longest))
+		m.failure = m.unanswered(results, i)
+		w.failed++
+	case results[i].Gone:
+		m.deadline, m.gone, m.failure = at, true, results[i].Err
+	default:
+		m.deadline, m.due = v.sent+timeout, v.sent+w.timeout/2
+		m.tries, m.failure = 0, nil
+		w.confirmed++
+	}
+}
+
+// unanswered returns the failure of a renewal: that of its result, or the package's own.
+func (m *known) unanswered(results []result, i int) error {
+	if i < len(results) {
+		return results[i].Err
+	}
+	return lease.ErrUnanswered
+}
+
+// sleep checks that nothing happens until the owner is to look again, and that it is to look then.
+func (w *world) sleep() {
+	next := w.ls.Next()
+	w.expect(next > w.now, nil, "to be looked at again at once")
+	if w.exact {
+		want := w.first()
+		if ms := w.waiting(); len(ms) > 0 && len(w.flights) < w.cap {
+			want = min(want, w.sendBy(ms))
+		}
+		w.expect(next == want, nil, fmt.Sprintf("to be looked at in %v, want %v", next-w.now, want-w.now))
+	}
+	if next == lease.Never {
+		next = w.now + time.Hour
+	}
+	before := w.now + w.random(next-w.now)
+	w.expect(len(w.ls.Lost(before)) == 0, nil, "lost before the owner was to look")
+	w.expect(w.ls.Due(before) == nil, nil, "renewed before the owner was to look")
+}
+
+// compare checks that leases and model agree.
+func (w *world) compare() {
+	kept := 0
+	for _, m := range w.all {
+		w.expect(m.Renewing() == (m.inFlight > 0), m, "renewing")
+		want := time.Duration(0)
+		if m.added {
+			want = m.deadline - w.now
+		}
+		w.expect(m.Left(w.now) == want, m, "of another length")
+		if m.kept {
+			kept++
+		}
+	}
+	w.expect(w.ls.Len() == kept, nil, "a different number of leases")
+	w.expect(w.ls.Wait() == w.wait, nil, "another wait")
 }
 
 func (w *world) expect(ok bool, m *known, mistake string) {
 	if ok {
 		return
 	}
+	w.t.Helper()
 	if m != nil {
-		mistake = fmt.Sprintf("%s: turn %d, deadline in %v", mistake, m.turn, time.Until(m.deadline))
+		mistake = fmt.Sprintf("%s: deadline in %v, due in %v, %+v", mistake, m.deadline-w.now, m.due-w.now, *m)
 	}
-	w.mistakes = append(w.mistakes, mistake)
+	w.t.Fatalf("seed %d at %v: %s", w.seed, w.now, mistake)
 }
 
-func (w *world) random(d time.Duration) time.Duration { return time.Duration(w.rnd.Int64N(int64(d))) }
+func (w *world) random(d time.Duration) time.Duration {
+	return time.Duration(w.rnd.Int64N(max(1, int64(d))))
+}

@@ -1,7 +1,7 @@
 package lease
 
-// A queue holds the leases that are due, first come first served, linked through the leases themselves: it allocates
-// nothing, and any of them can leave at any time.
+// A queue holds the leases that are due, first come first served. They are linked through themselves, so that it
+// allocates nothing, and any of them can leave at any time.
 type queue[T any] struct {
 	head, tail *Lease[T]
 	len        int
@@ -37,11 +37,11 @@ func (q *queue[T]) remove(l *Lease[T]) {
 	q.len--
 }
 
-// patience returns the time until which all of them can wait.
-func (q *queue[T]) patience() instant {
-	p := never
+// sendBy returns the instant until which all of them can wait.
+func (q *queue[T]) sendBy() Instant {
+	by := Never
 	for l := q.head; l != nil; l = l.next {
-		p = min(p, l.patience)
+		by = min(by, l.sendBy)
 	}
-	return p
+	return by
 }

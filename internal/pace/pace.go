@@ -290,7 +290,7 @@ func (p *Pace) ahead(v View) int {
 	return int(min(calls*float64(p.Batch), float64(most)))
 }
 
-// holds tells whether receives are held back: not where a message is handled as
+// holds reports whether receives are held back: not where a message is handled as
 // soon as it arrives.
 func (p *Pace) holds() bool { return p.Hold && p.Batch > 1 }
 

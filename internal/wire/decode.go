@@ -32,7 +32,7 @@ type attribute struct {
 // A span is a part of decoder.texts. The zero value is an empty string.
 type span struct{ begin, end int }
 
-// decode decodes text into out, and tells whether it could. If not, out is as before.
+// decode decodes text into out, and reports whether it could. If not, out is as before.
 func (d *decoder) decode(text []byte, out smithy.Deserializable) bool {
 	d.scanner = scanner{text: text}
 	switch out := out.(type) {
@@ -142,7 +142,7 @@ func (d *decoder) message(m *types.Message, s *strs) {
 	}
 }
 
-// has tells whether a body has a digest.
+// has reports whether a body has a digest.
 func has(body, digest []byte) bool {
 	var text [2 * md5.Size]byte
 	sum := md5.Sum(body)

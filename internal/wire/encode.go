@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// encode returns the body of a request as the SDK writes it, and tells whether it
+// encode returns the body of a request as the SDK writes it, and reports whether it
 // knows how.
 func encode(in any) (body []byte, ok bool) {
 	var w writer

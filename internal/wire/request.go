@@ -123,7 +123,7 @@ func (e *example) request(ctx context.Context, body []byte, by signature) (*http
 	return r, by.signer.SignHTTP(ctx, by.credentials, r, hex.EncodeToString(sum[:]), e.service, e.region, by.at, plainly...)
 }
 
-// like tells whether a request after the example is the same as theirs.
+// like reports whether a request after the example is the same as theirs.
 func (e *example) like(theirs *http.Request, body []byte, signer sqs.HTTPSignerV4, credentials aws.Credentials) bool {
 	at, err := time.Parse(dateForm, theirs.Header.Get(headerDate))
 	if err != nil {

@@ -16,7 +16,7 @@ type scanner struct {
 }
 
 // begin enters an object or a list, of which opening is the first character, and
-// tells whether there is anything in it.
+// reports whether there is anything in it.
 func (s *scanner) begin(opening byte) bool {
 	s.expect(opening)
 	if s.peek() == opening+2 { // '}' and ']' stand two behind '{' and '['
@@ -26,7 +26,7 @@ func (s *scanner) begin(opening byte) bool {
 	return !s.lost
 }
 
-// more goes on to the next part of an object or a list, and tells whether there is
+// more goes on to the next part of an object or a list, and reports whether there is
 // one; if not it leaves.
 func (s *scanner) more(closing byte) bool {
 	switch s.peek() {
@@ -41,7 +41,7 @@ func (s *scanner) more(closing byte) bool {
 	return false
 }
 
-// end tells whether all was read and understood.
+// end reports whether all was read and understood.
 func (s *scanner) end() bool {
 	s.peek()
 	return !s.lost && s.at == len(s.text)
@@ -125,7 +125,7 @@ func plain(text []byte) int {
 	return i
 }
 
-// unescape appends what raw, the inside of a string, stands for, and tells whether
+// unescape appends what raw, the inside of a string, stands for, and reports whether
 // that is beyond doubt: lone surrogates and invalid UTF-8 are not.
 func unescape(to, raw []byte) ([]byte, bool) {
 	if !utf8.Valid(raw) {

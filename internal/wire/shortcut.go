@@ -104,14 +104,14 @@ func (c *call) HandleInitialize(ctx context.Context, in middleware.InitializeInp
 	return next.HandleInitialize(ctx, in)
 }
 
-// alone tells whether nothing was added to the call after it was fitted: options that
+// alone reports whether nothing was added to the call after it was fitted: options that
 // come later may be another's.
 func (c *call) alone() bool {
 	return c.options.HTTPClient == c && c.options.Credentials == c && len(c.options.APIOptions) == 1 &&
 		usual(c.options) && unchanged(c.stack)
 }
 
-// over tells whether all that is left to do is to let the SDK know the call's end.
+// over reports whether all that is left to do is to let the SDK know the call's end.
 func (c *call) over() bool { return c.ended || c.denied != nil }
 
 // An uncut is the context of a call that is over. Until the SDK knows how, it is not done:
@@ -250,7 +250,7 @@ func (c *call) Do(r *http.Request) (*http.Response, error) {
 // shortcut always with ours.
 const mostSkew = time.Minute
 
-// look looks at the clock of an answer, and tells whether ours is right.
+// look looks at the clock of an answer, and reports whether ours is right.
 func (c *call) look(answer *http.Response) bool {
 	if answer == nil {
 		return true

@@ -15,7 +15,7 @@ import (
 // stock is what a client is like that nobody has set up.
 var stock = sync.OnceValue(func() sqs.Options { return sqs.New(sqs.Options{}).Options() })
 
-// usual tells whether a client is the SDK's own in all its parts.
+// usual reports whether a client is the SDK's own in all its parts.
 func usual(o *sqs.Options) bool {
 	own := stock()
 	_, once := o.Retryer.(aws.NopRetryer)
@@ -29,7 +29,7 @@ func usual(o *sqs.Options) bool {
 
 func same(part, theirs any) bool { return reflect.TypeOf(part) == reflect.TypeOf(theirs) }
 
-// signs tells whether it is the client's signer that signs requests, in the SDK's only
+// signs reports whether it is the client's signer that signs requests, in the SDK's only
 // scheme, and silently.
 func signs(o *sqs.Options) bool {
 	own := stock().AuthSchemes
@@ -45,7 +45,7 @@ func signs(o *sqs.Options) bool {
 	return signer.IsValid() && signer.CanInterface() && signer.Interface() == any(o.HTTPSignerV4) && logs.Kind() == reflect.Bool && !logs.Bool()
 }
 
-// uninterrupted tells whether there are no interceptors, of any kind.
+// uninterrupted reports whether there are no interceptors, of any kind.
 func uninterrupted(i *smithyhttp.InterceptorRegistry) bool {
 	kinds := reflect.ValueOf(i).Elem()
 	for _, kind := range kinds.Fields() {
@@ -72,7 +72,7 @@ var steps = [][]string{
 	},
 }
 
-// unchanged tells whether stack is the SDK's, with the shortcut.
+// unchanged reports whether stack is the SDK's, with the shortcut.
 func unchanged(stack *middleware.Stack) bool {
 	for _, id := range stack.Initialize.List() {
 		if id != shortcutID && !slices.Contains(steps[0], id) {
@@ -83,7 +83,7 @@ func unchanged(stack *middleware.Stack) bool {
 		slices.Equal(stack.Finalize.List(), steps[3]) && slices.Equal(stack.Deserialize.List(), steps[4])
 }
 
-// invoked tells whether this is a Lambda function that has been invoked. The SDK passes
+// invoked reports whether this is a Lambda function that has been invoked. The SDK passes
 // on each invocation's trace.
 func invoked() bool {
 	if _, function := os.LookupEnv("AWS_LAMBDA_FUNCTION_NAME"); !function {

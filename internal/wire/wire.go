@@ -58,8 +58,8 @@ var workshops = sync.Pool{New: func() any { return new(workshop) }}
 // most is the largest buffer, in bytes, that is kept for another answer.
 const most = 1 << 20
 
-// read decodes the body of an answer into out, and tells whether it could. If not, the
-// answer has its body again, to the error that ended it. check tells whether bodies of
+// read decodes the body of an answer into out, and reports whether it could. If not, the
+// answer has its body again, to the error that ended it. check reports whether bodies of
 // messages must have the digests that come with them.
 func read(answer *http.Response, out smithy.Deserializable, check bool) bool {
 	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != contentType || !known(out) {

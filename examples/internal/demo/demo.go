@@ -66,7 +66,7 @@ func (q *Queue) Feed(ctx context.Context, pauses []time.Duration) error {
 	return nil
 }
 
-// sleep tells whether it slept to the end.
+// sleep reports whether it slept to the end.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

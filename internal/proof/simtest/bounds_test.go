@@ -163,7 +163,7 @@ func (l *lived) until(s *studied) time.Duration {
 	return s.end
 }
 
-// stopped tells whether a life's stop was asked for before it ended.
+// stopped reports whether a life's stop was asked for before it ended.
 func (l *lived) stopped() bool { return l.stopAt > 0 && (l.to == 0 || l.stopAt <= l.to) }
 
 // runsGoOn checks that a run ends only when it is asked to, or when SQS refuses at its
@@ -422,7 +422,7 @@ func (s *studied) onlyTheFailed(inc int, l *lived) {
 	}
 }
 
-// undecodable tells whether the body of a message cannot be decoded.
+// undecodable reports whether the body of a message cannot be decoded.
 func (w *world) undecodable(id string) bool {
 	number, known := w.numbers[id]
 	return known && w.bad[number]

@@ -2,7 +2,7 @@ package simtest
 
 import "slices"
 
-const callsHandler = "c.err = guard(func() error { return r.handler(ctx, messages) })"
+const callsHandler = "w.err = guard(func() error { return r.handler(ctx, messages) })"
 
 // mutants are the bugs that consumers of SQS and of other queues have shipped.
 var mutants = slices.Concat([]mutant{
@@ -10,8 +10,8 @@ var mutants = slices.Concat([]mutant{
 		fn:  "(*run).handle",
 		old: callsHandler,
 		new: `
-			for _, h := range c.batch {
-				r.settler.Delete(0, &h.lease)
+			for _, m := range messages {
+				r.queue.DeleteInTime(ctx, []string{m.ReceiptHandle}, nil)
 			}
 			` + callsHandler,
 	}}},
@@ -19,8 +19,8 @@ var mutants = slices.Concat([]mutant{
 		fn:  "(*run).handle",
 		old: callsHandler,
 		new: callsHandler + `
-			if _, panicked := errors.AsType[*PanicError](c.err); panicked {
-				c.err = nil
+			if _, panicked := errors.AsType[*PanicError](w.err); panicked {
+				w.err = nil
 			}`,
 	}}},
 	{bug: "delete on decode error (conductor#1092)", edits: []edit{{
@@ -41,11 +41,11 @@ var mutants = slices.Concat([]mutant{
 		old: callsHandler,
 		new: callsHandler + `
 			if ctx.Err() != nil {
-				c.err = nil
+				w.err = nil
 			}`,
 	}}},
 	{bug: "failed entries ignored (bbc#193)", edits: []edit{{
-		fn:  "refuse",
+		fn:  "markFailed",
 		old: `errs[i] = &entryError{code: aws.ToString(f.Code), message: message}`,
 		new: `
 			_ = message
@@ -57,41 +57,37 @@ var mutants = slices.Concat([]mutant{
 		new: `&entryIDs[i/2]`,
 	}}},
 	{bug: "retry of a delete with a stale handle (SlimMessageBus#473)", edits: []edit{{
-		fn:  "(*run).adopt",
-		old: `known.handle, known.sent, known.newer = newer.handle, a.sent, newer`,
-		new: `known.sent, known.newer = a.sent, newer`,
-	}, {
-		fn:  "(*run).adopt",
-		old: `r.keeper.Adopt(&known.lease, newer.handle, a.sent, a.arrived)`,
-		new: `r.keeper.Adopt(&known.lease, known.handle, a.sent, a.arrived)`,
+		fn:  "(*receives).adopt",
+		old: `known.handle, known.sent, known.newer = newer.handle, newer.sent, newer`,
+		new: `known.sent, known.newer = newer.sent, newer`,
 	}}},
 	{bug: "lease counted from the arrival (Wattpad#15)", edits: []edit{{
-		fn:  "(*Keeper).begin",
+		fn:  "(*Leases).begin",
 		old: `l.deadline, l.limit = sent+v, sent+maxHeld-maxCall`,
 		new: `l.deadline, l.limit = arrived+v, sent+maxHeld-maxCall`,
 	}}},
 	{bug: "only the first of a batch renewed (data-prepper#4812)", edits: []edit{{
-		fn:  "(*Keeper).Add",
-		old: `for _, r := range receipts {`,
+		fn: "(*leases).add",
+		old: `for _, m := range ms {
+			l.all.Add(s, a, &m.lease)`,
 		new: `
-			for i, r := range receipts {
+			for i, m := range ms {
+				l.all.Add(s, a, &m.lease)
 				if i > 0 {
-					k.begin(r.Lease, r.Handle, s, a)
-					k.drop(r.Lease)
-					continue
+					l.all.Remove(&m.lease)
 				}`,
 	}}},
 	{bug: "fixed 30 s renewal (bento#878)", edits: []edit{{
-		fn:  "(*Keeper).begin",
+		fn:  "(*Leases).begin",
 		old: `l.due = min(arrived+v/2, max(arrived, sent+v*4/5))`,
 		new: `l.due = arrived + 30*time.Second`,
 	}}},
 	{bug: "deadline advanced before the renewal is confirmed (redpanda, .NET)", edits: []edit{{
-		fn:  "(*Keeper).apply",
+		fn:  "(*Leases).apply",
 		old: `l.tries++`,
 		new: `
 			l.tries++
-			l.deadline = c.sent + c.entries[i].Timeout`,
+			l.deadline = until`,
 	}}},
 	{bug: "no 12 h clamp (shoryuken#73)", edits: []edit{{
 		fn:  "(*Lease).ask",
@@ -99,28 +95,28 @@ var mutants = slices.Concat([]mutant{
 		new: `d := timeout`,
 	}}},
 	{bug: "ticker not stopped (Wattpad#22)", edits: []edit{{
-		fn:  "(*Settler).done",
-		old: `s.Keeper.Remove(ended...)`,
+		fn:  "(*Engine).conclude",
+		old: `e.leases.remove(m)`,
 		new: ``,
 	}}},
 	{bug: "renewal stopped before the delete is confirmed (novu#12437)", edits: []edit{{
-		fn:  "(*Settler).Delete",
-		old: `if linger == 0 && s.flying.Load() > 0 {`,
+		fn:  "(*settling).delete",
+		old: `m.ending = ending{}`,
 		new: `
-			s.Keeper.Remove(leases...)
-			if linger == 0 && s.flying.Load() > 0 {`,
+			m.ending = ending{}
+			s.e.leases.remove(m)`,
 	}}},
 	{bug: "no cap on a hung handler (opensre#2803)", edits: []edit{{
-		fn:  "(*run).start",
-		old: `c.limit = time.AfterFunc(r.opts.HandlerTimeout, func() { r.exceed(c) })`,
-		new: `c.limit = time.AfterFunc(1000*r.opts.HandlerTimeout, func() { r.exceed(c) })`,
+		fn:  "(*calls).expire",
+		old: `limit := cs.e.HandlerTimeout`,
+		new: `limit := 1000 * cs.e.HandlerTimeout`,
 	}}},
 	{bug: "loop ends on an unknown error (bbc#151)", edits: []edit{{
 		fn: "classify",
 		old: `
 			// and the SDK corrects it for the next call
-			return Passing`,
-		new: `return Lasting`,
+			return fault.Passing`,
+		new: `return fault.Lasting`,
 	}}},
 	{bug: "a callback's panic kills the process (bbc#771)", edits: []edit{{
 		fn:  "(*Queue).attempt",
@@ -128,22 +124,33 @@ var mutants = slices.Concat([]mutant{
 		new: ``,
 	}}},
 	{bug: "permit not returned on a panic (spring#1455)", edits: []edit{{
-		fn:  "(*run).handled",
-		old: `r.running.remove(c)`,
+		old: `Took     time.Duration // filled by Config.Handle`,
 		new: `
-			if c.panicked == nil {
-				r.running.remove(c)
+			Took     time.Duration // filled by Config.Handle
+			Panicked bool`,
+	}, {
+		fn:  "(*run).told",
+		old: `n.Panics.Add(1)`,
+		new: `
+			n.Panics.Add(1)
+			w.Panicked = true`,
+	}, {
+		fn:  "(*calls).returned",
+		old: `cs.remove(c)`,
+		new: `
+			if !c.Panicked {
+				cs.remove(c)
 			}`,
 	}}},
 	{bug: "completion counted twice (shoryuken 7.0.3)", edits: []edit{{
 		fn:  "(*run).told",
-		old: `t.Succeeded.Add(int64(succeeded))`,
-		new: `t.Succeeded.Add(int64(2 * succeeded))`,
+		old: `n.Succeeded.Add(int64(succeeded))`,
+		new: `n.Succeeded.Add(int64(2 * succeeded))`,
 	}}},
 	{bug: "no deadline on receive (bbc#137)", edits: []edit{{
 		fn:  "(*Queue).Fetch",
-		old: `d := newDeadline(ctx, f.Wait+margin, &q.deaf)`,
-		new: `d := newDeadline(ctx, 1000*time.Hour, &q.deaf)`,
+		old: `d := newDeadline(ctx, f.Wait+margin, &q.stuck)`,
+		new: `d := newDeadline(ctx, 1000*time.Hour, &q.stuck)`,
 	}}},
 	{bug: "zero delay on error (java-temporary-queues#26)", edits: []edit{{
 		fn:  "(*Pace).failed",
@@ -151,95 +158,95 @@ var mutants = slices.Concat([]mutant{
 		new: `p.benched = append(p.benched, now.Add(inSeconds(0*bound*p.Rand())))`,
 	}}},
 	{bug: "waits for the whole batch (spring#23)", edits: []edit{{
-		fn:  "(*run).dispatch",
-		old: `for r.running.n < r.opts.Concurrency {`,
-		new: `for r.running.n == 0 {`,
+		fn:  "(*Engine).dispatch",
+		old: `for e.calls.n < e.Concurrency {`,
+		new: `for e.calls.n == 0 {`,
 	}}},
 	{bug: "unbounded goroutines (dapr#3478)", edits: []edit{{
-		fn:  "(*run).dispatch",
-		old: `for r.running.n < r.opts.Concurrency {`,
+		fn:  "(*Engine).dispatch",
+		old: `for e.calls.n < e.Concurrency {`,
 		new: `for {`,
 	}}},
 	{bug: "pending deletes dropped at stop (spring#1663, Wattpad)", edits: []edit{{
-		fn:  "(*run).finished",
-		old: `if r.closing && r.out == 0 && len(r.hand) == 0 && r.running.n == 0 {`,
-		new: `if r.closing && r.out == 0 && r.running.n == 0 {`,
-	}, {
-		fn:  "(*run).leave",
-		old: `r.settler.Close(ctx)`,
-		new: `
-			cancel()
-			r.settler.Close(ctx)`,
+		fn:  "(*stopper).advance",
+		old: `if s.e.receives.out == 0 && s.e.calls.n == 0 && len(s.e.hand.messages) == 0 {`,
+		new: `if s.e.receives.out == 0 && s.e.calls.n == 0 {`,
 	}}},
 	{bug: "long poll cut at stop (sdk-go-v2#2068)", edits: []edit{{
-		fn:  "(*run).stop",
-		old: `r.stopped = time.Now()`,
+		fn:  "(*stopper).ask",
+		old: `s.asked = true`,
 		new: `
-			r.stopped = time.Now()
-			r.cut()`,
+			s.asked = true
+			s.e.receives.cut()`,
 	}}},
 	{bug: "stop from a handler dead-locks (nats#2059)", edits: []edit{{
 		fn:  "(*Consumer).Stop",
-		old: `r.loop.Leave(doing(r.stop))`,
+		old: `r.engine.Stop()`,
 		new: `
-			r.loop.Leave(doing(r.stop))
-			for c.running.Load() {
+			r.engine.Stop()
+			for c.run() != nil {
 				time.Sleep(time.Second)
 			}`,
 	}}},
 	{bug: "stop that is not heeded (shoryuken 7.0.3)", edits: []edit{{
-		fn:  "(*run).receive",
-		old: `for !r.closing && !r.c.paused.Load() {`,
-		new: `for !r.over && !r.c.paused.Load() {`,
+		fn:  "(*receives).send",
+		old: `for !r.e.stop.begun() && !r.e.Paused() {`,
+		new: `for !r.e.stop.interrupting() && !r.e.Paused() {`,
 	}}},
 	{bug: "pause that is not heeded", edits: []edit{{
-		fn:  "(*run).receive",
-		old: `for !r.closing && !r.c.paused.Load() {`,
-		new: `for !r.closing {`,
+		fn:  "(*receives).send",
+		old: `for !r.e.stop.begun() && !r.e.Paused() {`,
+		new: `for !r.e.stop.begun() {`,
 	}}},
 	{bug: "a FIFO group in parallel (MassTransit#4355)", edits: []edit{{
-		fn:  "(*Lines).register",
-		old: `case l.out > 0:`,
-		new: `case l.out > 1000:`,
+		fn:  "(*Groups).register",
+		old: `case g.out > 0:`,
+		new: `case g.out > 0 && len(g.waiting) == 0:`,
+	}, {
+		fn:  "(*Groups).Settled",
+		old: `g.out--`,
+		new: `
+			gs.unregister(g)
+			g.out--`,
 	}}},
 	{bug: "followers go on after a failure (broadway_sqs#78)", edits: []edit{{
-		fn: "(*run).judgeGroup",
+		fn: "(*grouped).settleGroup",
 		old: `
-			r.stopGroup(c, group[i:], o)
+			o.stopGroup(c, group[i:], out, now)
 			return`,
 		new: `
-			r.settler.GiveBack(0, o.delay, &h.lease)
+			o.e.settle.release(m, 0, out.Delay, now)
 			continue`,
 	}, {
-		fn: "(*call).halt",
+		fn: "(*Engine).MarkUnhandled",
 		old: `
 			if halted {
-				*o = outcome{err: errUnhandled}`,
+				*o = Outcome{Err: ErrUnhandled, Unhandled: true}`,
 		new: `
 			if halted && false {
-				*o = outcome{err: errUnhandled}`,
+				*o = Outcome{Err: ErrUnhandled, Unhandled: true}`,
 	}}},
 	{bug: "undecodable head skipped (spring, .NET)", edits: []edit{{
-		fn: "(*call).halt",
+		fn: "(*Engine).MarkUnhandled",
 		old: `
 			if halted {
-				*o = outcome{err: errUnhandled}`,
+				*o = Outcome{Err: ErrUnhandled, Unhandled: true}`,
 		new: `
 			if halted && false {
-				*o = outcome{err: errUnhandled}`,
+				*o = Outcome{Err: ErrUnhandled, Unhandled: true}`,
 	}, {
-		fn: "(*run).judgeGroup",
+		fn: "(*grouped).settleGroup",
 		old: `
-			r.stopGroup(c, group[i:], o)
+			o.stopGroup(c, group[i:], out, now)
 			return`,
 		new: `
-			r.stopGroup(c, group[i:i+1], o)
+			o.stopGroup(c, group[i:i+1], out, now)
 			continue`,
 	}}},
 	{bug: "followers dead-lettered innocent (java-dynamic#369)", edits: []edit{{
-		fn:  "(*run).patient",
-		old: `case r.opts.OnGroupFailure != GroupRetryInPlace, r.closing, r.drain:`,
-		new: `case r.opts.OnGroupFailure >= 0:`,
+		fn:  "(*grouped).inPlace",
+		old: `case o.e.OnGroupFailure != RetryInPlace, o.e.stop.begun(), o.e.Drain:`,
+		new: `case o.e.OnGroupFailure >= 0:`,
 	}}},
 	{bug: "group id on a standard queue serialises", edits: []edit{{
 		fn:  "(*Message).fifo",
@@ -247,48 +254,48 @@ var mutants = slices.Concat([]mutant{
 		new: `return m.GroupID != ""`,
 	}}},
 	{bug: "visibility 0 on failure (go-cloud#3193)", edits: []edit{{
-		fn:  "(*run).refuse",
-		old: `r.settler.GiveBack(linger, o.delay, &h.lease)`,
-		new: `r.settler.GiveBack(linger, 0, &h.lease)`,
+		fn:  "(*standard).settle",
+		old: `s.release(m, linger, out.Delay, now)`,
+		new: `s.release(m, linger, 0, now)`,
 	}}},
 	{bug: "dedup swallows a redelivery (tomodachi#2074)", edits: []edit{{
-		fn:  "(*run).conclude",
-		old: `delete(r.hand, h.key())`,
+		fn:  "(*hand).drop",
+		old: `delete(h.messages, m.key())`,
 		new: ``,
 	}}},
 	{bug: "one failed delete entry kills the consumer (go-cloud)", edits: []edit{{
-		fn:  "(*run).ended",
-		old: `if res.End == settle.Refused {`,
-		new: `if res.End == settle.Refused || res.End == settle.Lost {`,
+		fn:  "(*Engine).ended",
+		old: `if o.end == Denied {`,
+		new: `if o.end == Denied || o.end == Lost {`,
 	}}},
 	{bug: "deletes that are not tried again (sdk-go-v2#3550)", edits: []edit{{
-		fn:  "(*Settler).judge",
-		old: `return s.Keeper.Left(r.Lease, time.Now()) <= 0`,
-		new: `return true`,
+		fn:  "(*settling).result",
+		old: `if s.passes(c.kind, m, why, now) && s.e.leases.left(m, now) > 0 {`,
+		new: `if c.kind != deleting && s.passes(c.kind, m, why, now) && s.e.leases.left(m, now) > 0 {`,
 	}}},
 	{bug: "FIFO delete with an expired receipt", edits: []edit{{
-		fn:  "(*Settler).alive",
-		old: `dead := s.Keeper.Left(l, time.Now()) <= 0`,
-		new: `dead := false`,
+		fn:  "(*settling).needsLease",
+		old: `return kind != deleting || s.e.FIFO`,
+		new: `return kind != deleting`,
 	}}},
 	{bug: "late release of somebody else's receipt", edits: []edit{{
-		fn:  "(*Settler).sendChanges",
-		old: `case s.Keeper.Left(c.lease, now) <= 0:`,
-		new: `case false:`,
+		fn:  "(*settling).needsLease",
+		old: `return kind != deleting || s.e.FIFO`,
+		new: `return kind == deadLettering || kind == deleting && s.e.FIFO`,
 	}}},
 	{bug: "lost lease that does not cancel the handler", edits: []edit{{
-		fn:  "(*run).lose",
-		old: `h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.origin.id, cause))`,
-		new: `_ = ErrLeaseLost`,
+		fn:  "(*leases).loseAll",
+		old: `m.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.ID, cause))`,
+		new: `_ = fmt.Errorf("%w", ErrLeaseLost)`,
 	}}},
 	{bug: "batch handed over too late (redpanda#694)", edits: []edit{{
-		fn:  "(*pile).due",
-		old: `return c.waiting[0].arrived.Add(c.wait)`,
-		new: `return c.waiting[0].arrived.Add(c.wait + time.Second)`,
+		fn:  "(*standard).due",
+		old: `return o.waiting[0].arrived.Add(o.wait)`,
+		new: `return o.waiting[0].arrived.Add(o.wait + time.Second)`,
 	}}},
 	{bug: "a duplicate handled twice at once", edits: []edit{{
-		fn:  "(*run).take",
-		old: `if r.hand[h.key()] != nil {`,
+		fn:  "(*receives).take",
+		old: `if r.e.hand.messages[m.key()] != nil {`,
 		new: `if false {`,
 	}}},
 	{bug: "receivers that do not rest when the queue is empty", edits: []edit{{
@@ -301,9 +308,9 @@ var mutants = slices.Concat([]mutant{
 		new: `if p.out >= p.receivers(v.Now) {`,
 	}}},
 	{bug: "renewals at a quarter of the lease", edits: []edit{{
-		fn:  "(*Keeper).apply",
-		old: `l.due = c.sent + k.cfg.Timeout/2`,
-		new: `l.due = c.sent + k.cfg.Timeout/4`,
+		fn:  "(*Leases).apply",
+		old: `l.deadline, l.due = until, c.sent+ls.cfg.Timeout/2`,
+		new: `l.deadline, l.due = until, c.sent+ls.cfg.Timeout/4`,
 	}}},
 	{bug: "back-off without an upper bound", edits: []edit{{
 		fn:  "(*Pace).failed",
@@ -311,7 +318,7 @@ var mutants = slices.Concat([]mutant{
 		new: `bound := min(3600,`,
 	}}},
 	{bug: "Drain that ends at the first empty answer", edits: []edit{{
-		fn: "(*run).drained",
+		fn: "(*receives).drained",
 		old: `
 			if r.empty && a.alone && r.out == 0 && !r.busy() {
 				r.empties++`,
@@ -320,90 +327,85 @@ var mutants = slices.Concat([]mutant{
 				r.empties += 2`,
 	}}},
 	{bug: "more messages asked for than MaxMessages", edits: []edit{{
-		fn:  "(*run).view",
-		old: `most-r.received-r.asked`,
-		new: `most-r.received`,
+		fn:  "(*receives).view",
+		old: `most-r.taken-r.asked`,
+		new: `most-r.taken`,
 	}}},
 	{bug: "delete although the dead letter was not taken", edits: []edit{{
-		fn: "(*Settler).sendBurials",
-		old: `
-			case err == nil:
-				s.Buried(b.lease.Of)`,
+		fn:  "(*settling).transport",
+		old: `return []error{s.e.Transport.DeadLetter(ctx, c.messages[0], c.reason)}, true`,
 		new: `
-			case true:
-				s.Buried(b.lease.Of)`,
+			_ = s.e.Transport.DeadLetter(ctx, c.messages[0], c.reason)
+			return []error{nil}, true`,
 	}}},
 	{bug: "bytes in flight that are not counted", edits: []edit{{
-		fn:  "(*run).view",
-		old: `v.Budget = (r.opts.BytesInFlight-r.bytes)/r.largest - r.asked`,
+		fn:  "(*receives).view",
+		old: `v.Budget = (e.BytesInFlight-e.hand.bytes)/e.hand.largest - r.asked`,
 		new: `v.Budget = maxInFlight`,
 	}}},
 	{bug: "batch begun with hardly any lease left", edits: []edit{{
-		fn:  "(*run).safe",
-		old: `r.keeper.Left(&h.lease, now) < r.margin()`,
-		new: `r.keeper.Left(&h.lease, now) <= 0`,
+		fn:  "(*Engine).risky",
+		old: `e.leases.left(m, now) < e.margin()`,
+		new: `e.leases.left(m, now) <= 0`,
 	}}},
 	{bug: "Drain that believes answers that come at once", edits: []edit{{
-		fn:  "(*run).answered",
-		old: `(!r.drain || r.waited(a))`,
+		fn:  "(*receives).returned",
+		old: `(!r.e.Drain || r.waited(a))`,
 		new: `true`,
 	}}},
 	{bug: "Drain that does not ask once more", edits: []edit{{
-		fn:  "(*run).drained",
+		fn:  "(*receives).drained",
 		old: `return r.empties >= 2`,
 		new: `return r.empties >= 1`,
 	}}},
 	{bug: "a hung handler keeps a run that has its messages", edits: []edit{{
-		fn:  "(*run).keepTime",
-		old: `passed < r.opts.ShutdownTimeout {`,
-		new: `passed < 1000*r.opts.ShutdownTimeout {`,
-	}, {
-		fn:  "(*run).finished",
-		old: `return r.closing && r.clock.Between`,
-		new: `return !r.stopped.IsZero() && r.clock.Between`,
+		fn:  "(*stopper).advance",
+		old: `passed := s.e.Clock.Between(s.since, now)`,
+		new: `
+			passed := s.e.Clock.Between(s.since, now)
+			if !s.asked {
+				passed = 0
+			}`,
 	}}},
 	{bug: "one refusal ends the run", edits: []edit{{
-		fn:  "(*run).refused",
-		old: `case !r.worked:`,
+		fn:  "(*refusals).refused",
+		old: `case !r.e.receives.worked:`,
 		new: `case true:`,
 	}}},
 	{bug: "deletes that are refused are not tried again", edits: []edit{{
-		fn:  "(*Settler).judge",
-		old: `case queue.Passing, queue.Throttled, queue.Refused:`,
-		new: `
-			case queue.Refused:
-				r.End = Lost
-			case queue.Passing, queue.Throttled:`,
+		fn:  "(*settling).passes",
+		old: `return why.Kind != fault.Lost && why.Kind != fault.Lasting`,
+		new: `return why.Kind != fault.Lost && why.Kind != fault.Lasting && why.Kind != fault.Refused`,
 	}}},
 	{bug: "refused receives are tried again at once", edits: []edit{{
-		fn:  "(*run).mayReceive",
+		fn:  "(*refusals).mayReceive",
 		old: `return !now.Before(f.again), f.again`,
 		new: `return true, f.again`,
 	}, {
-		fn:  "(*run).unanswered",
-		old: `Failed: true, Throttled: fault == queue.Throttled}`,
-		new: `Failed: fault != queue.Refused, Void: fault == queue.Refused, Throttled: fault == queue.Throttled}`,
+		fn:  "(*receives).failed",
+		old: `Failed: true, Throttled: err.Kind == fault.Throttled}`,
+		new: `Failed: err.Kind != fault.Refused, Void: err.Kind == fault.Refused, Throttled: err.Kind == fault.Throttled}`,
 	}}},
 	{bug: "refusals of hours apart count as one", edits: []edit{{
-		fn:  "(*run).refused",
-		old: `if f == nil || now.Sub(f.latest) > apart {`,
+		fn:  "(*refusals).refused",
+		old: `if f == nil || now.Sub(f.latest) > sameFor {`,
 		new: `if f == nil {`,
 	}, {
-		fn: "(*run).granted",
+		fn: "(*refusals).granted",
 		old: `
-			if f := r.refusals[op]; f != nil && !sent.Before(f.since) {
-				r.allowed(op)`,
+			if f := r.of[op]; f != nil && !sent.Before(f.since) {
+				r.forget(op, now)`,
 		new: `
-			if f := r.refusals[op]; f != nil && false {
-				r.allowed(op)`,
+			if f := r.of[op]; f != nil && false {
+				r.forget(op, now)`,
 	}, {
-		fn:  "(*run).remind",
-		old: `case now.Sub(f.latest) > apart:`,
-		new: `case now.Sub(f.latest) > apart && false:`,
+		fn:  "(*refusals).remind",
+		old: `case now.Sub(f.latest) > sameFor:`,
+		new: `case now.Sub(f.latest) > sameFor && false:`,
 	}}},
 	{bug: "body in the cause of a lost lease", edits: []edit{{
-		fn:  "(*run).lose",
-		old: `h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.origin.id, cause))`,
-		new: `h.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, h.Body, cause))`,
+		fn:  "(*leases).loseAll",
+		old: `m.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.ID, cause))`,
+		new: `m.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.Payload, cause))`,
 	}}},
 }, paceMutants)

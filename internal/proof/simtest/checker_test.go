@@ -296,7 +296,7 @@ func eachRepetitionHasACause(s *studied) {
 	}
 }
 
-// excused tells whether a fault explains that a message that a life handled with
+// excused reports whether a fault explains that a message that a life handled with
 // success at a time was received once more before another: one that met the
 // message itself, or the way between that life and SQS.
 func (s *studied) excused(id string, inc int, success, again time.Duration) bool {
@@ -327,7 +327,7 @@ func (*studied) meets(events []event, from, to time.Duration) bool {
 	return slices.ContainsFunc(events, func(e event) bool { return e.kind == struck && e.at >= from && e.at <= to })
 }
 
-// overran tells whether a handling of a message by a life was cut: by its limit, or
+// overran reports whether a handling of a message by a life was cut: by its limit, or
 // by a stop. A success after that may come too late to be of use.
 func (s *studied) overran(inc int, id string) bool {
 	for _, e := range s.byMessage[id] {

@@ -181,7 +181,7 @@ func (a *accounts) hooks() {
 		return
 	}
 	for why := range says.Batches {
-		a.agree("batches told to hooks: "+string(why), says.Batches[why], a.told.batches[why])
+		a.agree("batches told to hooks: "+why.String(), says.Batches[why], a.told.batches[why])
 	}
 	a.agree("failures told to hooks", says.Failed, a.told.failed)
 }

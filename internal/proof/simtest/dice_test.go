@@ -48,7 +48,7 @@ func mix(x uint64) uint64 {
 // float returns a number in [0, 1).
 func (d die) float() float64 { return float64(mix(uint64(d))>>11) / (1 << 53) }
 
-// under tells whether something of the given probability happens.
+// under reports whether something of the given probability happens.
 func (d die) under(p float64) bool { return d.float() < p }
 
 // between returns a time in [least, most), to the nanosecond: two are never equal.

@@ -95,7 +95,7 @@ func (p *plan) during(r *rand.Rand, f fault, least, most time.Duration) {
 	p.active = max(p.active, win.to+time.Second)
 }
 
-// in tells whether the world is in a window of f now.
+// in reports whether the world is in a window of f now.
 func (w *world) in(f fault) bool {
 	at := time.Since(w.hist.began)
 	for _, win := range w.windows {

@@ -182,7 +182,7 @@ func (k *leaseKeeper) overdue(now time.Duration) {
 	}
 }
 
-// broken tells whether another message of a FIFO group has failed or is lost. Those
+// broken reports whether another message of a FIFO group has failed or is lost. Those
 // behind it are given back, and that may have to wait for calls that are slow: then
 // their leases end instead, which has the same effect.
 func (k *leaseKeeper) broken(message string) bool {
@@ -198,7 +198,7 @@ func (k *leaseKeeper) broken(message string) bool {
 	return false
 }
 
-// mayRenew tells whether a message is to be renewed: not when its handler took too
+// mayRenew reports whether a message is to be renewed: not when its handler took too
 // long, and not beyond 12 h.
 func (k *leaseKeeper) mayRenew(h *holding) bool {
 	return k.options.HandlerTimeout == 0 && !k.mood.hours && h.until < k.world.active+patience

@@ -147,7 +147,7 @@ func (k *ledger) answer(req, e event) {
 	}
 }
 
-// mayBeBack tells whether a message may be visible because a call without an answer has
+// mayBeBack reports whether a message may be visible because a call without an answer has
 // given it back. The library waits a while, and then takes it for settled.
 func (k *ledger) mayBeBack(e event, i int) bool {
 	_, refused := errors.AsType[smithy.APIError](e.err)
@@ -178,7 +178,7 @@ func (k *ledger) bytes() (n int) {
 	return n
 }
 
-// stuffed tells whether what is held may leave no room for more.
+// stuffed reports whether what is held may leave no room for more.
 func (k *ledger) stuffed() bool { return k.options.BytesInFlight > 0 && len(k.hand) > 0 }
 
 // audit sees a whole life and returns its ledger.

@@ -116,7 +116,7 @@ func (s *studied) endsEmpty(inc int, l *lived, k *ledger, last event) {
 	}
 }
 
-// visibleThroughout tells whether a message of a standard queue was there to be
+// visibleThroughout reports whether a message of a standard queue was there to be
 // received all the time, as far as its history tells.
 func visibleThroughout(events []event, from, to time.Duration) bool {
 	since, known := time.Duration(-1), false // visible since; -1: it is not there

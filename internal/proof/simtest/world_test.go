@@ -318,7 +318,7 @@ func (w *world) drain() {
 	}
 }
 
-// healed tells whether faults have ended.
+// healed reports whether faults have ended.
 func (w *world) healed() bool {
 	select {
 	case <-w.heal:

@@ -150,7 +150,7 @@ func (l *ledger) receivedBy(child int, a answer) {
 	}
 }
 
-// heldBy tells whether a child is the one that has received a message last.
+// heldBy reports whether a child is the one that has received a message last.
 func (l *ledger) heldBy(child int, id string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -165,7 +165,7 @@ func (w *world) play() {
 	require.NoError(w, w.fleet.end(w.ctx))
 }
 
-// calm tells whether each message is deleted as soon as it is handled, and never
+// calm reports whether each message is deleted as soon as it is handled, and never
 // has to wait for the end of a visibility timeout.
 func (p plan) calm() bool { return p.network == nil && p.signal == syscall.SIGTERM }
 

@@ -28,7 +28,7 @@ type odd struct {
 	until  time.Time
 }
 
-// answers tells whether it has answered a call.
+// answers reports whether it has answered a call.
 func (c *odd) answers(op string) bool {
 	if c.op != op || time.Now().After(c.until) {
 		return false

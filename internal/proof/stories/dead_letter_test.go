@@ -270,11 +270,13 @@ func TestADeadLetterWithoutRoomSaysSoInALogLine(t *testing.T) {
 					require.NotContains(w, m.MessageAttributes, name)
 					require.Contains(w, lines.String(), name)
 				}
+				require.Equal(w, 1, strings.Count(lines.String(), "a message went to the dead-letter queue"))
 				if omitted == nil {
-					require.Empty(w, lines.String())
+					require.Equal(w, 1, strings.Count(lines.String(), "\n"))
 					return
 				}
-				require.Equal(w, 1, strings.Count(lines.String(), "\n"))
+				require.Equal(w, 2, strings.Count(lines.String(), "\n"))
+				require.Equal(w, 1, strings.Count(lines.String(), "has no room"))
 				require.Contains(w, lines.String(), "no such customer")
 			})
 		})

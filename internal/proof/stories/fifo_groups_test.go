@@ -210,7 +210,7 @@ func (m *mint) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchI
 	return out, nil
 }
 
-// raced tells whether the race detector is on.
+// raced reports whether the race detector is on.
 func raced() bool {
 	info, _ := debug.ReadBuildInfo()
 	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})

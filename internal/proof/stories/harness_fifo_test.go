@@ -101,7 +101,7 @@ func (o *orderly) end(m *sluice.Message, ok bool) {
 	}
 }
 
-// done tells whether n messages of each group have succeeded.
+// done reports whether n messages of each group have succeeded.
 func (o *orderly) done(groups, n int) bool {
 	o.lock.Lock()
 	defer o.lock.Unlock()

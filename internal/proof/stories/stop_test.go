@@ -456,3 +456,17 @@ func TestAStopReleasesWhatItHoldsInManyCallsAtOnceAndCountsTheRest(t *testing.T)
 		})
 	}
 }
+
+func TestAStopWithoutARunHasNoEffect(t *testing.T) {
+	tell(t, func(w *world) {
+		w.send(0, 3)
+		c := w.consumer(sluice.Options{})
+		c.Stop()
+		require.NoError(w, c.Drain(w.Context(), w.handler(nil)))
+		w.eachOnce(3)
+		c.Stop()
+		w.send(3, 3)
+		require.NoError(w, c.Drain(w.Context(), w.handler(nil)))
+		w.eachOnce(6)
+	})
+}

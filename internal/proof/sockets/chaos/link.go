@@ -42,7 +42,7 @@ func (l *link) run() {
 }
 
 // end closes both sides, hard with a reset, which throws away what is under way. It
-// tells whether it was this call that did so, and which exchange had no answer yet.
+// reports whether it was this call that did so, and which exchange had no answer yet.
 func (l *link) end(hard bool) (first bool, asked *Exchange) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sluice-go/sluice/internal/serial"
+)
+
+// A Call is one call of the handler. The loop owns it before and after; while the handler
+// runs, what has a capital letter belongs to the goroutine of the handler.
+type Call struct {
+	Batch    []*Message
+	Outcomes []Outcome // of each message; filled by Config.Handle
+	Reason   Reason    // why the batch was handed over
+	Began    time.Time
+	Took     time.Duration // filled by Config.Handle
+
+	cancel  context.CancelCauseFunc
+	cause   error // why its context has ended; nil: it had not when the handler returned
+	expired bool  // it has taken longer than the handler timeout: its leases are renewed no more
+	lost    bool  // the lease of one of its messages has ended, and with it its context
+	orphan  bool  // a group of a FIFO queue goes on without it
+
+	one           [1]Outcome // the memory of Outcomes for the commonest call, that for one message
+	before, after *Call      // in calls
+}
+
+// An Outcome is what a handler says of a message. The zero value is a success.
+type Outcome struct {
+	Err       error
+	Kind      Kind
+	Delay     time.Duration // until it is received again, if it failed
+	Unhandled bool          // it was not handled, because one before it in its group failed
+}
+
+// A Kind is what becomes of a message that failed. They are in the order of caution: of two
+// for one message the first counts.
+type Kind int
+
+const (
+	Retry      Kind = iota // after the delay of the options
+	RetryAfter             // after a delay that the handler asks for
+	DeadLetter             // send it to the dead-letter queue
+	Discard                // delete it
+)
+
+// failed reports whether the message must be handled again.
+func (o *Outcome) failed(deadLetters bool) bool {
+	return o.Err != nil && o.Kind != Discard && (o.Kind != DeadLetter || !deadLetters)
+}
+
+// calls are the handler calls under way, the oldest first.
+type calls struct {
+	e           *Engine
+	base        context.Context //nolint:containedctx // of all handler calls
+	first, last *Call
+	n           int
+	unexpired   *Call // the oldest that has not taken longer than the handler timeout; nil: none
+	orphans     int   // calls that are orphans
+}
+
+func (cs *calls) add(c *Call) {
+	c.before = cs.last
+	if cs.last == nil {
+		cs.first = c
+	} else {
+		cs.last.after = c
+	}
+	if cs.unexpired == nil {
+		cs.unexpired = c
+	}
+	cs.last = c
+	cs.n++
+}
+
+func (cs *calls) remove(c *Call) {
+	if cs.unexpired == c {
+		cs.unexpired = c.after
+	}
+	if c.before == nil {
+		cs.first = c.after
+	} else {
+		c.before.after = c.after
+	}
+	if c.after == nil {
+		cs.last = c.before
+	} else {
+		c.after.before = c.before
+	}
+	c.before, c.after = nil, nil
+	cs.n--
+}
+
+// dispatch hands batches over to free slots.
+func (e *Engine) dispatch(now time.Time) {
+	if e.stop.interrupting() {
+		return
+	}
+	for e.calls.n < e.Concurrency {
+		batch, why := e.order.next(now, e.flush())
+		if len(batch) == 0 {
+			e.loop.WakeAt(e.order.wakes())
+			return
+		}
+		if batch = e.safe(batch, now); len(batch) > 0 {
+			e.calls.start(batch, why, now)
+		}
+	}
+}
+
+// flush returns why batches do not wait to be full. noReason: they do.
+func (e *Engine) flush() Reason {
+	switch {
+	case e.Drain && e.receives.empty:
+		return Drained
+	case e.stop.begun():
+		return Stopping
+	case e.atCapacity():
+		return Bytes
+	default:
+		return noReason
+	}
+}
+
+// atCapacity reports whether there is no room for another message, and nothing but a batch
+// that is handed over will make some.
+func (e *Engine) atCapacity() bool {
+	return e.receives.out == 0 && e.calls.n == 0 &&
+		(e.hand.bytes+e.hand.largest > e.BytesInFlight || len(e.hand.messages) >= maxInFlight)
+}
+
+// margin is how much lease a message must have left to begin: enough for a renewal that was
+// late to be tried again.
+func (e *Engine) margin() time.Duration {
+	const enough = 30 * time.Second
+	return min(e.Visibility/10, enough)
+}
+
+// safe returns the messages of a batch that may begin, and postpones those that are too
+// near the end of their leases: renewals fail, or the receive was slow. Those that must not
+// be handled before one of them wait with it.
+func (e *Engine) safe(batch []*Message, now time.Time) []*Message {
+	if !slices.ContainsFunc(batch, func(m *Message) bool { return e.risky(m, now) }) {
+		return batch
+	}
+	var safe, late []*Message
+	for _, m := range batch {
+		halted := len(late) > 0 && e.order.follows(late[len(late)-1], m)
+		if halted || e.risky(m, now) {
+			late = append(late, m)
+			continue
+		}
+		safe = append(safe, m)
+	}
+	e.order.postpone(late, now.Add(e.margin()/2))
+	return safe
+}
+
+// risky reports whether too little is left of the lease of m. Before half of the timeout has
+// passed, not even the first renewal is due.
+func (e *Engine) risky(m *Message, now time.Time) bool {
+	return e.Clock.Between(m.sent, now) >= e.Visibility/2 && e.leases.left(m, now) < e.margin()
+}
+
+// start hands a batch over to the handler.
+func (cs *calls) start(batch []*Message, why Reason, now time.Time) {
+	ctx, cancel := context.WithCancelCause(cs.base)
+	c := &Call{Batch: batch, Reason: why, Began: now, cancel: cancel}
+	if n := len(batch); n > 1 {
+		c.Outcomes = make([]Outcome, n)
+	} else {
+		c.Outcomes = c.one[:]
+	}
+	for _, m := range batch {
+		m.call = c
+	}
+	cs.e.hand.move(handling, batch...)
+	cs.add(c)
+	cs.e.Counters.Batches[why].Add(1)
+	cs.e.loop.Begin(cs.e.handlers, func() serial.Work { return cs.handle(ctx, c) })
+}
+
+// handle calls the handler. A goroutine of the handlers calls it, which the handler may end:
+// then that goroutine cannot take a turn.
+func (cs *calls) handle(ctx context.Context, c *Call) (next serial.Work) {
+	ending := true
+	defer func() {
+		c.cause = context.Cause(ctx)
+		c.cancel(nil)
+		if ending {
+			cs.e.loop.Leave(c)
+			return
+		}
+		next = cs.e.loop.Tell(c, cs.e.handlers)
+	}()
+	cs.e.Handle(ctx, c)
+	ending = false
+	return nil
+}
+
+// returned takes in the end of a handler call.
+func (cs *calls) returned(c *Call, now time.Time) {
+	if cs.e.HandlerTimeout > 0 && c.Took >= cs.e.HandlerTimeout && !c.expired {
+		cs.end(c, now)
+	}
+	cs.remove(c)
+	if c.orphan {
+		cs.orphans--
+	}
+	for _, m := range c.Batch {
+		m.call = nil
+	}
+	cs.e.pace.Handled(c.Took, now)
+	cs.e.report.handled(c, now)
+	cs.e.order.settle(c, now)
+	cs.e.settle.handled = true
+}
+
+// expire ends the contexts of calls that have taken longer than the handler timeout. All have
+// the same one, so the oldest is the next.
+func (cs *calls) expire(now time.Time) {
+	limit := cs.e.HandlerTimeout
+	if limit == 0 {
+		return
+	}
+	for c := cs.unexpired; c != nil; c = cs.unexpired {
+		if over := c.Began.Add(limit); now.Before(over) {
+			cs.e.loop.WakeAt(over)
+			return
+		}
+		cs.end(c, now)
+		cs.unexpired = c.after
+	}
+}
+
+// end ends the patience with a call: its context ends, and its messages become visible to
+// other consumers when their leases end.
+func (cs *calls) end(c *Call, now time.Time) {
+	c.expired = true
+	c.cancel(ErrHandlerTimeout)
+	for _, m := range c.Batch {
+		cs.e.leases.halt(m, now)
+	}
+}
+
+// interrupt ends the contexts of all calls.
+func (cs *calls) interrupt() {
+	for c := cs.first; c != nil; c = c.after {
+		c.cancel(ErrShutdown)
+	}
+}
