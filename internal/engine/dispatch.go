@@ -182,8 +182,8 @@ func (cs *calls) start(batch []*Message, why Reason, now time.Time) {
 	cs.e.loop.Begin(cs.e.handlers, func() serial.Work { return cs.handle(ctx, c) })
 }
 
-// handle calls the handler. A goroutine of the handlers calls it, which the handler may end:
-// then that goroutine cannot take a turn.
+// handle calls the handler, called by a goroutine of the handlers. The handler may end that
+// goroutine: then it cannot take a turn.
 func (cs *calls) handle(ctx context.Context, c *Call) (next serial.Work) {
 	ending := true
 	defer func() {

@@ -130,7 +130,7 @@ type Listener interface {
 type Engine struct {
 	Config
 
-	loop     *serial.Loop[event]
+	loop     looper
 	handlers *serial.Pool       // for handler calls
 	callers  *serial.Pool       // for calls to SQS
 	calling  context.Context    //nolint:containedctx // of calls to SQS but receives; it ends with the run
@@ -147,6 +147,16 @@ type Engine struct {
 	leases   leases
 	stop     stopper
 	report   reporting
+}
+
+// A looper is a [serial.Loop]. Tests have one of their own, which begins nothing by itself.
+type looper interface {
+	Run(done <-chan struct{}, nothing, stop event)
+	Close()
+	Tell(e event, member *serial.Pool) (next serial.Work)
+	Leave(e event)
+	WakeAt(t time.Time)
+	Begin(by *serial.Pool, w serial.Work)
 }
 
 // An ordering decides which messages may be handled, and what becomes of those that were.
@@ -247,10 +257,10 @@ func (e *Engine) Run(ctx context.Context) (*Unfinished, error) {
 	return left, e.stop.fatal
 }
 
-// Stop ends the run as the end of its context does. It may be called by any goroutine.
+// Stop is called by any goroutine and ends the run as the end of its context does.
 func (e *Engine) Stop() { e.loop.Leave(endRun) }
 
-// Wake lets the loop look at Config.Paused again. It may be called by any goroutine.
+// Wake is called by any goroutine and lets the loop look at Config.Paused again.
 func (e *Engine) Wake() { e.loop.Leave(wake) }
 
 // turn is all that a run does: it takes in what has happened, then does what is to be done
@@ -284,5 +294,5 @@ func (e *Engine) turn(now time.Time, events []event) (last bool) {
 	e.receives.send(now)   // receives that are useful
 	e.settle.send(now)     // calls that are due
 	e.report.publish(now)
-	return e.stop.phase == left
+	return e.stop.ended()
 }

@@ -94,9 +94,9 @@ func (o *grouped) awaited(m *Message) bool {
 	return o.groups.Waits(m.Group()) || m.marks.more && o.e.DeleteLinger == 0
 }
 
-// MarkUnhandled makes what came behind a failed message in its group unhandled, whatever the
-// handler said of it: it is handled again when the failed one is settled. The goroutine of
-// the handler calls it.
+// MarkUnhandled makes what came behind a failed message in its group unhandled, called by the
+// goroutine of the handler. Whatever the handler said of it, it is handled again when the
+// failed one is settled.
 func (e *Engine) MarkUnhandled(c *Call) {
 	if !e.FIFO {
 		return

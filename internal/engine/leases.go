@@ -87,6 +87,9 @@ func (l *leases) renew(now time.Time) {
 	}
 	at := l.at(now)
 	l.lose(l.all.Lost(at), now)
+	if l.e.stop.phase >= cutting {
+		return // a call would be cut at once
+	}
 	for c := l.all.Due(at); c != nil; c = l.all.Due(at) {
 		changes := make([]Change, len(c.Entries))
 		for i, r := range c.Entries {
@@ -103,7 +106,7 @@ func (l *leases) renew(now time.Time) {
 	l.probe(now)
 }
 
-// call renews leases. A goroutine of the callers calls it, which the client may end.
+// call renews leases, called by a goroutine of the callers, which the client may end.
 func (l *leases) call(c *lease.Call[*Message], changes []Change, timeout time.Duration) (next serial.Work) {
 	r := &renewed{call: c, sent: time.Now()}
 	ending := true

@@ -102,7 +102,7 @@ func (r *receives) sendOne(n int, now time.Time) {
 	r.e.loop.Begin(r.e.callers, func() serial.Work { return r.fetch(a) })
 }
 
-// fetch makes a receive. A goroutine of the callers calls it, which the client may end.
+// fetch makes a receive, called by a goroutine of the callers, which the client may end.
 func (r *receives) fetch(a *received) (next serial.Work) {
 	a.sent, a.Err = time.Now(), errNoAnswer
 	ending := true

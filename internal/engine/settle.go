@@ -170,6 +170,9 @@ func (s *settling) flush() {
 
 // send makes the calls that are due.
 func (s *settling) send(now time.Time) {
+	if s.e.stop.phase >= cutting {
+		return // a call would be cut at once
+	}
 	for _, kind := range []stage{deadLettering, releasing, deleting} {
 		b := s.of(kind)
 		for {
@@ -235,11 +238,11 @@ func (s *settling) prepare(c *settleCall, n int, now time.Time) {
 			s.end(m, outcome{end: Lost, handle: m.ending.unsureBy, sent: m.ending.unsure}, now)
 			continue
 		}
-		if left <= 0 && s.needsLease(c.kind) {
+		if left <= 0 && needsLease(c.kind, s.e.FIFO) {
 			s.end(m, outcome{end: Lost, handle: m.handle}, now)
 			continue
 		}
-		if s.needsLease(c.kind) {
+		if needsLease(c.kind, s.e.FIFO) {
 			c.before = min(c.before, at+left, s.backAt(m))
 		}
 		c.messages[c.n], c.handles[c.n] = m, m.handle
@@ -253,7 +256,7 @@ func (s *settling) prepare(c *settleCall, n int, now time.Time) {
 // needsLease reports whether calls of a kind do harm without a lease. A late release would
 // release what somebody else has received, a late dead letter would be sent twice. An expired
 // receipt of a FIFO queue is never used.
-func (s *settling) needsLease(kind stage) bool { return kind != deleting || s.e.FIFO }
+func needsLease(kind stage, isFIFO bool) bool { return kind != deleting || isFIFO }
 
 // mayBeBack reports whether a release that failed may have made a message visible by now, or
 // will have when another call arrives: half the delay is left for that. If it were made
@@ -272,8 +275,8 @@ func (s *settling) backAt(m *Message) time.Duration {
 	return s.e.Clock.At(m.ending.unsure) + m.ending.delay/2
 }
 
-// call makes c. A goroutine of the callers calls it, which the client may end. It looks once
-// more whether the leases last: it may have waited for a processor.
+// call makes c, called by a goroutine of the callers, which the client may end. It looks once
+// more whether the leases last: the goroutine may have waited for a processor.
 func (s *settling) call(c *settleCall) (next serial.Work) {
 	c.sent = time.Now()
 	if s.e.Clock.At(c.sent) >= c.before {
@@ -302,8 +305,8 @@ func (s *settling) call(c *settleCall) (next serial.Work) {
 	return nil
 }
 
-// transport makes the call to SQS. A goroutine of the callers calls it. inTime is false if
-// the call was given up before: then c is somebody else's.
+// transport makes the call to SQS, called by a goroutine of the callers. inTime is false if the
+// call was given up before: then c is the loop's.
 func (s *settling) transport(c *settleCall) (errs []error, inTime bool) {
 	ctx, n := s.e.calling, c.n
 	switch c.kind {

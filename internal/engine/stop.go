@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"log/slog"
 	"time"
 )
 
@@ -31,7 +32,7 @@ var budget = [...]struct {
 	{left, 2500 * time.Millisecond},
 }
 
-const leftover = 2900 * time.Millisecond
+const leftover = 2700 * time.Millisecond
 
 // A stopper ends a run. The loop owns it.
 type stopper struct {
@@ -84,6 +85,7 @@ func (s *stopper) begin(p phase, now time.Time) {
 		return
 	}
 	s.phase, s.since = p, now
+	s.e.Told.Log(slog.LevelDebug, "the run is stopping", "messages", len(s.e.hand.messages), "handlers", s.e.calls.n)
 	s.e.settle.flush() // what lingers would hold the stop up
 	s.e.order.closing(now)
 }
@@ -104,11 +106,15 @@ func (s *stopper) advance(now time.Time) {
 		}
 	}
 	s.cutReceives(passed, now)
-	if s.e.receives.out == 0 && s.e.calls.n == 0 && len(s.e.hand.messages) == 0 {
-		s.phase = left
-		return
-	}
 	s.wake(passed, now)
+}
+
+// ended reports whether the run is over: all is settled, or its time is over.
+func (s *stopper) ended() bool {
+	if s.begun() && s.e.receives.out == 0 && s.e.calls.n == 0 && len(s.e.hand.messages) == 0 {
+		s.phase = left
+	}
+	return s.phase == left
 }
 
 // wake lets there be a turn when the next phase begins, and each second: a timer does not go on

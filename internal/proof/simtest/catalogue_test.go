@@ -168,9 +168,9 @@ var mutants = slices.Concat([]mutant{
 		new: `for {`,
 	}}},
 	{bug: "pending deletes dropped at stop (spring#1663, Wattpad)", edits: []edit{{
-		fn:  "(*stopper).advance",
-		old: `if s.e.receives.out == 0 && s.e.calls.n == 0 && len(s.e.hand.messages) == 0 {`,
-		new: `if s.e.receives.out == 0 && s.e.calls.n == 0 {`,
+		fn:  "(*stopper).ended",
+		old: `if s.begun() && s.e.receives.out == 0 && s.e.calls.n == 0 && len(s.e.hand.messages) == 0 {`,
+		new: `if s.begun() && s.e.receives.out == 0 && s.e.calls.n == 0 {`,
 	}}},
 	{bug: "long poll cut at stop (sdk-go-v2#2068)", edits: []edit{{
 		fn:  "(*stopper).ask",
@@ -274,14 +274,14 @@ var mutants = slices.Concat([]mutant{
 		new: `if c.kind != deleting && s.passes(c.kind, m, why, now) && s.e.leases.left(m, now) > 0 {`,
 	}}},
 	{bug: "FIFO delete with an expired receipt", edits: []edit{{
-		fn:  "(*settling).needsLease",
-		old: `return kind != deleting || s.e.FIFO`,
+		fn:  "needsLease",
+		old: `return kind != deleting || isFIFO`,
 		new: `return kind != deleting`,
 	}}},
 	{bug: "late release of somebody else's receipt", edits: []edit{{
-		fn:  "(*settling).needsLease",
-		old: `return kind != deleting || s.e.FIFO`,
-		new: `return kind == deadLettering || kind == deleting && s.e.FIFO`,
+		fn:  "needsLease",
+		old: `return kind != deleting || isFIFO`,
+		new: `return kind == deadLettering || kind == deleting && isFIFO`,
 	}}},
 	{bug: "lost lease that does not cancel the handler", edits: []edit{{
 		fn:  "(*leases).loseAll",

@@ -104,7 +104,7 @@ func TestASingleReceiveThatFailsIsNoNews(t *testing.T) {
 			time.Sleep(7 * time.Second)
 		}
 		require.NoError(w, stop())
-		require.Equal(w, 2, strings.Count(out.String(), "\n"), "that the run begins and ends: %s", &out)
+		require.Equal(w, 3, strings.Count(out.String(), "\n"), "that the run begins, is stopping and ends: %s", &out)
 		require.NotZero(w, c.Stats().Errors[opReceive])
 		w.eachOnce(100)
 	})
