@@ -508,6 +508,24 @@ func (x *explorer) walk(seed uint64, length int) {
 	x.require(w, path, true, stop)
 }
 
+// The scopes are small, and their leases short.
+//
+// These bugs, put into the code by hand, are found in a second: a delete before the handler
+// ends; deletes that are not tried again; a delete, a release or a dead letter after the end
+// of its lease; no second look before a call is sent; a delete although the dead letter was
+// not taken; a delete with an older receipt handle; renewals that end before the delete is
+// confirmed; a release that does not wait for a renewal, or that waits for ever; a second
+// release of a message that may be visible already; a lease counted from the arrival, or taken
+// for longer before that is confirmed; only the first of a batch renewed; a lost lease that
+// does not end its handler's context; a batch that is begun without a lease; a duplicate
+// handled twice; a message that stays in hand; a group of a FIFO queue in parallel; followers
+// that go on after a failure, or after a message that stays in the queue; a release of a group
+// from its front; a rest of a call that is forgotten behind its dead letter; too many handlers,
+// too few, or one that keeps its slot; no end of a handler's time; a retry without its delay; a
+// stop that is not heeded, that cuts receives or deletes, or that a handler holds up; a missed
+// wake of leases or calls; a batch that waits too long.
+//
+// Not found is what only counts, logs, paces receives or saves calls: see the simulator.
 var scopes = []scope{
 	{
 		name: "standard, event at a time", groups: []int{3}, faults: 2,

@@ -436,13 +436,13 @@ func (r *receives) releaseSurplus(surplus []*Message, a *received, now time.Time
 		r.e.leases.add(a.sent, a.arrived, m)
 		back = append(back, m)
 	}
-	slices.Reverse(back)
 	r.decline(back, now)
 }
 
-// decline releases messages that have just come.
+// decline releases messages that have just come, the last one first: a group of a FIFO queue
+// is released from its end.
 func (r *receives) decline(ms []*Message, now time.Time) {
-	for _, m := range ms {
+	for _, m := range slices.Backward(ms) {
 		m.marks.surplus, m.marks.returned = true, true
 		r.e.settle.release(m, 0, 0, now)
 	}

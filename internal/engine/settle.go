@@ -184,7 +184,7 @@ func (s *settling) send(now time.Time) {
 			}
 			s.prepare(c, n, now)
 			if c.n < n {
-				s.e.loop.Leave(wake) // what has ended may let others go, and the run end
+				s.e.loop.WakeAt(now) // what has ended may let others be handled, and the run end
 			}
 			if c.n == 0 {
 				b.Returned()

@@ -143,9 +143,9 @@ func newWorld(s scope) *world {
 	})
 	e := w.e
 	e.loop = w
-	receiving, cut := context.WithCancel(context.Background())
-	calling, cutCalls := context.WithCancel(context.Background())
-	e.calls.base, e.receives.ctx, e.receives.cut, e.calling, e.cutCalls = context.Background(), receiving, cut, calling, cutCalls
+	e.calls.base = context.Background()
+	e.receives.ctx, e.receives.cut = context.WithCancel(e.calls.base) //nolint:fatcontext // as Run does it
+	e.calling, e.cutCalls = context.WithCancel(e.calls.base)
 	e.leases.next = now.Add(1000 * time.Hour) // no probes, which need processors
 	w.turn(wake)
 	return w
@@ -155,14 +155,7 @@ func newWorld(s scope) *world {
 
 func (w *world) Run(<-chan struct{}, event, event) {}
 func (w *world) Close()                            {}
-
-func (w *world) Leave(e event) {
-	if e == wake { // a turn asks for another one
-		w.WakeAt(time.Now())
-		return
-	}
-	w.active.answers = append(w.active.answers, e)
-}
+func (w *world) Leave(e event)                     { w.active.answers = append(w.active.answers, e) }
 
 func (w *world) Tell(e event, _ *serial.Pool) serial.Work {
 	w.Leave(e)
@@ -268,7 +261,7 @@ const (
 	gone      // the receipts are worth nothing
 	late      // the client does not return in time, and the call has its effect
 	lasting   // for good
-	variants  // how many there are
+	variants
 )
 
 // jumpLength is how long a process sleeps.
@@ -325,8 +318,11 @@ func (w *world) visible(n int) (ms []*stored) {
 	return ms
 }
 
-func (w *world) Receive(_ context.Context, a Ask) Answer {
+func (w *world) Receive(ctx context.Context, a Ask) Answer {
 	now := time.Now()
+	if ctx.Err() != nil && !w.e.stop.interrupting() {
+		w.faultf("a receive is cut although handlers are waited for")
+	}
 	found := w.visible(a.N)
 	if w.plan == partly {
 		found = found[:1]
@@ -557,6 +553,50 @@ func (w *world) checkState() {
 	}
 	w.checkOrdering(in[waiting])
 	w.checkDropped()
+	if !w.over {
+		w.checkTimes()
+	}
+}
+
+// checkTimes looks whether nothing is overdue, and whether the engine wants a turn in time for
+// what is due later.
+func (w *world) checkTimes() {
+	e, now := w.e, time.Now()
+	if e.stop.phase >= cutting {
+		return // nothing begins any more
+	}
+	by := func(what string, at time.Time) {
+		if !at.IsZero() && (w.alarm.IsZero() || w.alarm.After(at) && w.alarm.After(now)) {
+			w.faultf("%s is due in %v, the next turn is in %v", what, at.Sub(now), w.alarm.Sub(now))
+		}
+	}
+	by("a delete", e.settle.deletes.Wakes())
+	by("a release", e.settle.releases.Wakes())
+	by("a dead letter", e.settle.deadLetters.Wakes())
+	if next := e.leases.all.Next(); e.leases.all.Len() > 0 && next < forever/2 {
+		by("a lease", now.Add(next-e.leases.at(now)))
+	}
+	for c := e.calls.first; c != nil && e.HandlerTimeout > 0; c = c.after {
+		over := c.Began.Add(e.HandlerTimeout)
+		if !c.expired && !now.Before(over) {
+			w.faultf("a handler goes on after its timeout")
+		}
+		if !c.expired {
+			by("the timeout of a handler", over)
+		}
+	}
+	if e.stop.interrupting() || e.calls.n == e.Concurrency {
+		return
+	}
+	by("a batch", e.order.wakes())
+	for _, m := range e.hand.messages {
+		if m.stage == waiting && !e.FIFO && len(e.order.(*standard).late) == 0 && now.After(m.arrived.Add(e.WaitTime)) && w.alarm.After(now) {
+			w.faultf("%s waits beside a free handler for longer than its batch may", m.Delivery.ID)
+		}
+	}
+	if n := e.order.ready(); n >= e.BatchSize && w.alarm.After(now) {
+		w.faultf("%d messages wait beside a free handler", n)
+	}
 }
 
 // checkDropped looks whether a message that was handled well is in hand until it is deleted,

@@ -242,9 +242,10 @@ func stopsEnd(s *studied) {
 	}
 }
 
-// lastResults is how long after its ShutdownTimeout a run takes in what handlers return. Those
-// that go on for longer, although their context has ended, count as never returning.
-const lastResults = 2500 * time.Millisecond
+// lastResults is how long after it has ended their contexts a run settles what handlers
+// return: later there is no time for a call. Those that go on for longer count as never
+// returning.
+const lastResults = 2 * time.Second
 
 // nothingLeft checks what a life that ended by a stop leaves behind when SQS was
 // healthy all the time from its stop on.
@@ -295,8 +296,8 @@ func (s *studied) nothingLeft(inc int, l *lived) {
 		case e.inc == inc && (e.kind == batchBegan || e.kind == batchEnded || e.kind == wentAway):
 			for _, h := range l.batches[e.call][0].handles {
 				if other := held[s.of[h]]; other != nil {
-					other.running = e.kind == batchBegan || e.at > l.stopAt+s.options.ShutdownTimeout+lastResults
 					cut := l.deathOfContext[e.call]
+					other.running = e.kind == batchBegan || cut > 0 && e.at > cut+lastResults
 					limited := e.kind == batchEnded && cut > 0 && cut < l.stopAt+s.options.ShutdownTimeout
 					other.done = other.done || limited || e.kind == wentAway // all have failed: their delays count
 				}
