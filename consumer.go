@@ -343,7 +343,19 @@ func (c *Consumer) begin(r *run) bool {
 func (c *Consumer) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.counters.Dropped.Add(c.current.notifier.Dropped())
 	c.current = nil
+}
+
+// dropped returns how many hook calls and log lines were dropped, by all runs.
+func (c *Consumer) dropped() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.counters.Dropped.Load()
+	if c.current != nil {
+		n += c.current.notifier.Dropped()
+	}
+	return n
 }
 
 func (c *Consumer) start(ctx context.Context, h Handler, drain bool) error {
@@ -525,7 +537,7 @@ func (c *Consumer) Stats() Stats {
 		Batches: map[Reason]int64{}, Calls: map[string]int64{}, Errors: map[string]int64{},
 		InFlight: int(n.InFlight.Load()), BytesInFlight: int(n.Bytes.Load()), Handlers: int(n.Handlers.Load()),
 		OldestHandler: counters.Moment(n.Oldest.Load()), LastReceive: counters.Moment(n.LastReceive.Load()),
-		HooksDropped: n.Dropped.Load(),
+		HooksDropped: c.dropped(),
 		Receives:     int(n.Receives.Load()), ReceivesMost: int(n.Allowed.Load()), Lag: time.Duration(n.Lag.Load()),
 	}
 	for i := range n.Batches {
@@ -533,9 +545,6 @@ func (c *Consumer) Stats() Stats {
 	}
 	for i, op := range sqsapi.Operations {
 		s.Calls[op], s.Errors[op] = c.calls[i].Load(), c.errors[i].Load()
-	}
-	if r := c.run(); r != nil {
-		s.HooksDropped += r.notifier.Dropped()
 	}
 	return s
 }
@@ -554,11 +563,13 @@ type run struct {
 	queue    *sqsapi.Queue
 	notifier *notify.Queue
 	from     mark // of its messages
+
+	hidesTrace bool // from handlers: it is asked for on behalf of dead letters
 }
 
 func newRun(c *Consumer, h Handler, drain bool) *run {
 	o := &c.opts
-	r := &run{c: c, handler: h, notifier: notify.New(hookBacklog, o.BytesInFlight), from: mark{queue: standardQueue}}
+	r := &run{c: c, handler: h, notifier: notify.New(hookBacklog, o.BytesInFlight), from: mark{queue: standardQueue}, hidesTrace: c.hidesTrace()}
 	if c.fifo() {
 		r.from.queue = fifoQueue
 	}
@@ -605,7 +616,6 @@ func (r *run) run(ctx context.Context) error {
 	case <-told:
 	case <-patience.C:
 	}
-	r.c.counters.Dropped.Add(r.notifier.Dropped())
 	return err
 }
 
@@ -700,12 +710,12 @@ func (r *run) Receive(ctx context.Context, a engine.Ask) engine.Answer {
 	if len(raw) == 0 {
 		return answer
 	}
-	now, hidesTrace := time.Now(), r.c.hidesTrace()
+	now := time.Now()
 	answer.Messages = make([]*engine.Message, len(raw))
 	var room places
 	for i := range raw {
 		d := room.next(&raw[i], len(raw)-i)
-		d.fill(&raw[i], now, r.from, hidesTrace)
+		d.fill(&raw[i], now, r.from, r.hidesTrace)
 		answer.Messages[i] = &d.held
 	}
 	return answer

@@ -42,14 +42,17 @@ type Kind int
 const (
 	Retry      Kind = iota // after the delay of the options
 	RetryAfter             // after a delay that the handler asks for
-	DeadLetter             // send it to the dead-letter queue
+	DeadLetter             // send it to the dead-letter queue, which there must be
 	Discard                // delete it
 )
 
 // failed reports whether the message must be handled again.
-func (o *Outcome) failed(deadLetters bool) bool {
-	return o.Err != nil && o.Kind != Discard && (o.Kind != DeadLetter || !deadLetters)
+func (o *Outcome) failed() bool {
+	return o.Err != nil && o.Kind != Discard && o.Kind != DeadLetter
 }
+
+// interrupted reports whether the run has ended the context of the handler.
+func (c *Call) interrupted() bool { return c.cause == ErrShutdown } //nolint:errorlint // it is ours, as it is
 
 // calls are the handler calls under way, the oldest first.
 type calls struct {
@@ -189,11 +192,7 @@ func (cs *calls) handle(ctx context.Context, c *Call) (next serial.Work) {
 	defer func() {
 		c.cause = context.Cause(ctx)
 		c.cancel(nil)
-		if ending {
-			cs.e.loop.Leave(c)
-			return
-		}
-		next = cs.e.loop.Tell(c, cs.e.handlers)
+		next = cs.e.bring(c, cs.e.handlers, ending)
 	}()
 	cs.e.Handle(ctx, c)
 	ending = false
@@ -203,7 +202,7 @@ func (cs *calls) handle(ctx context.Context, c *Call) (next serial.Work) {
 // returned takes in the end of a handler call.
 func (cs *calls) returned(c *Call, now time.Time) {
 	if cs.e.HandlerTimeout > 0 && c.Took >= cs.e.HandlerTimeout && !c.expired {
-		cs.end(c, now)
+		cs.end(c)
 	}
 	cs.remove(c)
 	if c.orphan {
@@ -230,18 +229,18 @@ func (cs *calls) expire(now time.Time) {
 			cs.e.loop.WakeAt(over)
 			return
 		}
-		cs.end(c, now)
+		cs.end(c)
 		cs.unexpired = c.after
 	}
 }
 
 // end ends the patience with a call: its context ends, and its messages become visible to
 // other consumers when their leases end.
-func (cs *calls) end(c *Call, now time.Time) {
+func (cs *calls) end(c *Call) {
 	c.expired = true
 	c.cancel(ErrHandlerTimeout)
 	for _, m := range c.Batch {
-		cs.e.leases.halt(m, now)
+		cs.e.leases.halt(m)
 	}
 }
 

@@ -263,6 +263,16 @@ func (e *Engine) Stop() { e.loop.Leave(endRun) }
 // Wake is called by any goroutine and lets the loop look at Config.Paused again.
 func (e *Engine) Wake() { e.loop.Leave(wake) }
 
+// bring is called by a goroutine of a pool and brings the loop what it has done. It returns what
+// that goroutine has to do next: nothing if it is ending, which cannot take a turn.
+func (e *Engine) bring(ev event, by *serial.Pool, ending bool) (next serial.Work) {
+	if ending {
+		e.loop.Leave(ev)
+		return nil
+	}
+	return e.loop.Tell(ev, by)
+}
+
 // turn is all that a run does: it takes in what has happened, then does what is to be done
 // now. It reports whether the run is over.
 func (e *Engine) turn(now time.Time, events []event) (last bool) {

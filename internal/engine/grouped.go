@@ -109,7 +109,7 @@ func (e *Engine) MarkUnhandled(c *Call) {
 				*o = Outcome{Err: ErrUnhandled, Unhandled: true}
 				continue
 			}
-			halted = o.failed(e.DeadLetterQueue != "")
+			halted = o.failed()
 		}
 	}
 }
@@ -131,7 +131,7 @@ func (o *grouped) settleGroup(c *Call, group []*Message, begin int, now time.Tim
 			o.e.conclude(m, Lost, now)
 			o.release(m.Group(), group[i+1:], 0, now)
 			return
-		case out.failed(o.e.DeadLetterQueue != ""):
+		case out.failed():
 			o.stopGroup(c, group[i:], out, now)
 			return
 		case out.Err != nil && out.Kind == DeadLetter:
@@ -175,7 +175,7 @@ func (o *grouped) deadLettered(m *Message, end deadLetterEnd, now time.Time) {
 // behind it and count as not handled.
 func (o *grouped) stopGroup(c *Call, ms []*Message, out *Outcome, now time.Time) {
 	head := ms[0]
-	if out.Kind == Retry && (o.e.stop.interrupting() || c.cause == ErrShutdown) { //nolint:errorlint // it is ours, as it is
+	if out.Kind == Retry && (o.e.stop.interrupting() || c.interrupted()) {
 		head.marks.returned = true // it failed because it was interrupted
 		o.release(head.Group(), ms, 0, now)
 		return

@@ -57,7 +57,7 @@ func (l *leases) longest(m *Message, now time.Time) time.Duration {
 }
 
 // halt ends the renewals of a message, which keeps its lease to its end.
-func (l *leases) halt(m *Message, _ time.Time) { l.all.Halt(&m.lease) }
+func (l *leases) halt(m *Message) { l.all.Halt(&m.lease) }
 
 // resume keeps the lease of a message whose settlement had no effect.
 func (l *leases) resume(m *Message, now time.Time) { l.all.Resume(&m.lease, l.at(now)) }
@@ -112,11 +112,7 @@ func (l *leases) call(c *lease.Call[*Message], changes []Change, timeout time.Du
 	ending := true
 	defer func() {
 		r.took = time.Since(r.sent)
-		if ending {
-			l.e.loop.Leave(r)
-			return
-		}
-		next = l.e.loop.Tell(r, l.e.callers)
+		next = l.e.bring(r, l.e.callers, ending)
 	}()
 	ctx, cancel := context.WithTimeout(l.e.calling, timeout)
 	defer cancel()

@@ -108,11 +108,7 @@ func (r *receives) fetch(a *received) (next serial.Work) {
 	ending := true
 	defer func() {
 		a.arrived = time.Now()
-		if ending {
-			r.e.loop.Leave(a)
-			return
-		}
-		next = r.e.loop.Tell(a, r.e.callers)
+		next = r.e.bring(a, r.e.callers, ending)
 	}()
 	a.Answer = r.e.Transport.Receive(r.ctx, Ask{
 		N: a.try.N, Wait: a.wait, Margin: a.margin, Attempt: a.try.ID,

@@ -2,12 +2,12 @@ package engine
 
 import (
 	"log/slog"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice/internal/batcher"
 	"github.com/sluice-go/sluice/internal/fault"
+	"github.com/sluice-go/sluice/internal/lease"
 	"github.com/sluice-go/sluice/internal/serial"
 )
 
@@ -60,16 +60,13 @@ type settleCall struct {
 	handles  [maxEntries]string
 	timeouts [maxEntries]time.Duration // of a release
 	reason   error                     // of a dead letter
-	before   time.Duration             // by the clock of leases: it is not sent later
+	before   lease.Instant             // by the clock of leases: it is not sent later
 
 	sent   time.Time
 	took   time.Duration
 	errs   []error
 	unsent bool
 }
-
-// forever is later than any time of the clock of leases.
-const forever = time.Duration(math.MaxInt64)
 
 // linger returns how long deletes wait for others to share their call.
 func (s *settling) linger() time.Duration {
@@ -97,14 +94,15 @@ func (s *settling) delete(ms ...*Message) {
 func (s *settling) collect(now time.Time) {
 	linger := s.linger()
 	if len(s.collected) > 0 {
+		wait := linger
 		if slices.ContainsFunc(s.collected, s.e.order.awaited) {
-			linger = 0
+			wait = 0
 		}
-		s.deletes.Add(now, s.share(linger, now), s.collected...)
+		s.deletes.Add(now, s.share(wait, now), s.collected...)
 		clear(s.collected)
 		s.collected = s.collected[:0]
 	}
-	if s.handled && s.linger() == 0 { // the last one sends what the others have left
+	if s.handled && linger == 0 { // the last one sends what the others have left
 		s.flush()
 	}
 	s.handled = false
@@ -230,23 +228,22 @@ func (s *settling) recycle(c *settleCall) {
 // prepare fills c for the n messages that are in it, but for those that must not be sent:
 // their leases are over, and another consumer may have them.
 func (s *settling) prepare(c *settleCall, n int, now time.Time) {
-	at := s.e.Clock.At(now)
-	c.before = forever
+	at, leased := s.e.leases.at(now), needsLease(c.kind, s.e.FIFO)
+	c.before = lease.Never
 	for _, m := range c.messages[:n] {
-		left := s.e.leases.left(m, now)
-		if s.mayBeBack(m, now) {
+		left := m.lease.Left(at)
+		switch {
+		case at >= s.backAt(m):
 			s.end(m, outcome{end: Lost, handle: m.ending.unsureBy, sent: m.ending.unsure}, now)
 			continue
-		}
-		if left <= 0 && needsLease(c.kind, s.e.FIFO) {
+		case leased && left <= 0:
 			s.end(m, outcome{end: Lost, handle: m.handle}, now)
 			continue
-		}
-		if needsLease(c.kind, s.e.FIFO) {
+		case leased:
 			c.before = min(c.before, at+left, s.backAt(m))
 		}
 		c.messages[c.n], c.handles[c.n] = m, m.handle
-		c.timeouts[c.n] = min(m.ending.delay, s.e.leases.longest(m, now))
+		c.timeouts[c.n] = min(m.ending.delay, m.lease.Longest(at))
 		c.reason = m.ending.reason
 		c.n++
 	}
@@ -258,21 +255,16 @@ func (s *settling) prepare(c *settleCall, n int, now time.Time) {
 // receipt of a FIFO queue is never used.
 func needsLease(kind stage, isFIFO bool) bool { return kind != deleting || isFIFO }
 
-// mayBeBack reports whether a release that failed may have made a message visible by now, or
-// will have when another call arrives: half the delay is left for that. If it were made
-// visible once more, another consumer that has received it would lose it. A FIFO queue
-// refuses the receipt of a message that is back, so that nobody is harmed there, and whole
-// groups would wait for a message that stays hidden.
-func (s *settling) mayBeBack(m *Message, now time.Time) bool {
-	return m.stage == releasing && s.e.Clock.At(now) >= s.backAt(m)
-}
-
-// backAt is when that becomes so, by the clock of leases.
-func (s *settling) backAt(m *Message) time.Duration {
+// backAt is when a release that failed may have made a message visible, or will have by the
+// time when another call arrives: half the delay is left for that. If it were made visible
+// once more, another consumer that has received it would lose it. A FIFO queue refuses the
+// receipt of a message that is back, so that nobody is harmed there, and whole groups would
+// wait for a message that stays hidden.
+func (s *settling) backAt(m *Message) lease.Instant {
 	if s.e.FIFO || m.ending.unsure.IsZero() {
-		return forever
+		return lease.Never
 	}
-	return s.e.Clock.At(m.ending.unsure) + m.ending.delay/2
+	return s.e.leases.at(m.ending.unsure) + m.ending.delay/2
 }
 
 // call makes c, called by a goroutine of the callers, which the client may end. It looks once
@@ -281,7 +273,7 @@ func (s *settling) call(c *settleCall) (next serial.Work) {
 	c.sent = time.Now()
 	if s.e.Clock.At(c.sent) >= c.before {
 		c.unsent = true
-		return s.e.loop.Tell(c, s.e.callers)
+		return s.e.bring(c, s.e.callers, false)
 	}
 	ending, inTime := true, true
 	defer func() {
@@ -291,10 +283,8 @@ func (s *settling) call(c *settleCall) (next serial.Work) {
 		if ending {
 			c.errs = slices.Repeat([]error{errNoAnswer}, c.n)
 			c.took = time.Since(c.sent)
-			s.e.loop.Leave(c)
-			return
 		}
-		next = s.e.loop.Tell(c, s.e.callers)
+		next = s.e.bring(c, s.e.callers, ending)
 	}()
 	var errs []error
 	errs, inTime = s.transport(c)
@@ -384,15 +374,14 @@ func (s *settling) result(c *settleCall, i int, again *retry, now time.Time) {
 			o.end = Denied
 		}
 	}
-	switch {
-	case c.kind == deadLettering:
+	if c.kind == deadLettering {
 		s.deadLetterEnded(m, o, now)
-	case err == nil && c.kind == releasing:
-		o.end = Released
-		s.end(m, o, now)
-	default:
-		s.end(m, o, now)
+		return
 	}
+	if err == nil && c.kind == releasing {
+		o.end = Released
+	}
+	s.end(m, o, now)
 }
 
 // passes reports whether a call about m is worth another try while its lease lasts. A dead

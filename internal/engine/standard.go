@@ -121,16 +121,15 @@ func (o *standard) leave() []*Message {
 func (o *standard) settle(c *Call, now time.Time) {
 	s := &o.e.settle
 	linger := s.linger()
-	interrupted := c.cause == ErrShutdown //nolint:errorlint // it is ours, as it is
 	for i, m := range c.Batch {
 		switch out := &c.Outcomes[i]; {
 		case out.Err == nil || out.Kind == Discard:
 			s.delete(m)
 		case m.marks.lost:
 			o.e.conclude(m, Lost, now)
-		case out.Kind == DeadLetter && o.e.DeadLetterQueue != "":
+		case out.Kind == DeadLetter:
 			s.deadLetter(m, out.Err, out.Delay, now)
-		case out.Kind == Retry && interrupted:
+		case out.Kind == Retry && c.interrupted():
 			m.marks.returned = true // it failed because it was interrupted
 			s.release(m, 0, 0, now)
 		default:

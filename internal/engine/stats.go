@@ -63,10 +63,11 @@ func (r *reporting) publish(now time.Time) {
 	c.InFlight.Store(int64(len(e.hand.messages)))
 	c.Bytes.Store(int64(e.hand.bytes))
 	c.Handlers.Store(int64(e.calls.n))
-	c.Oldest.Store(0)
+	oldest := int64(0)
 	if e.calls.first != nil {
-		c.Oldest.Store(e.calls.first.Began.UnixNano())
+		oldest = e.calls.first.Began.UnixNano()
 	}
+	c.Oldest.Store(oldest) // once: others look at any time
 	c.Receives.Store(int64(e.receives.out))
 	c.Allowed.Store(int64(e.pace.Allowed()))
 	lag, rising := e.pace.Lag(now)
@@ -162,7 +163,7 @@ func (r *reporting) handled(c *Call, now time.Time) {
 		case o.Err == nil || o.Unhandled:
 		case o.Kind == Discard:
 			r.line(&r.discards, "a message is discarded", c.Batch[i], now, "error", o.Err)
-		case o.Kind == DeadLetter && r.e.DeadLetterQueue != "": // its end says so
+		case o.Kind == DeadLetter: // its end says so
 		default:
 			if failures++; failed < 0 {
 				failed = i

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-go/sluice/internal/counters"
 	"github.com/sluice-go/sluice/internal/elapsed"
 	"github.com/sluice-go/sluice/internal/fault"
+	"github.com/sluice-go/sluice/internal/lease"
 	"github.com/sluice-go/sluice/internal/serial"
 )
 
@@ -471,7 +472,7 @@ func (w *world) handle(ctx context.Context, c *Call) {
 		s := w.named(m.Delivery.ID)
 		s.verdict, s.handled = c.Outcomes[i], true
 		s.unhandled = s.group != "" && failedIn[s.group]
-		failedIn[s.group] = failedIn[s.group] || s.verdict.failed(true)
+		failedIn[s.group] = failedIn[s.group] || s.verdict.failed()
 	}
 	w.e.MarkUnhandled(c)
 }
@@ -573,7 +574,7 @@ func (w *world) checkTimes() {
 	by("a delete", e.settle.deletes.Wakes())
 	by("a release", e.settle.releases.Wakes())
 	by("a dead letter", e.settle.deadLetters.Wakes())
-	if next := e.leases.all.Next(); e.leases.all.Len() > 0 && next < forever/2 {
+	if next := e.leases.all.Next(); e.leases.all.Len() > 0 && next < lease.Never {
 		by("a lease", now.Add(next-e.leases.at(now)))
 	}
 	for c := e.calls.first; c != nil && e.HandlerTimeout > 0; c = c.after {
