@@ -73,3 +73,19 @@ func TestAGrowthThatNoiseExplainsIsNone(t *testing.T) {
 	require.Greater(t, leak.perHour-sure*leak.err, mostGrowth)
 	require.Less(t, noise.perHour-sure*noise.err, mostGrowth)
 }
+
+func TestMemoryMayTakeAStepAndTheHeapMayNot(t *testing.T) {
+	climb := func(n int) []sample { // 30 MiB an hour, in both
+		samples := make([]sample, n)
+		for i := range samples {
+			at := time.Duration(i) * 6 * time.Second
+			samples[i] = sample{at: at, rss: int(at.Hours() * 30 * mib), heap: int(at.Hours() * 30 * mib)}
+		}
+		return samples
+	}
+	short, long := climb(26), climb(100) // two and a half minutes, and ten
+	require.False(t, tooMuch(growth(short, rss), short, steps), "1.25 MiB are a step")
+	require.True(t, tooMuch(growth(long, rss), long, steps), "5 MiB are more than steps")
+	require.True(t, tooMuch(growth(short, heap), short, 0))
+	require.False(t, tooMuch(slope{}, nil, 0))
+}

@@ -46,7 +46,6 @@ func (p plan) full(t *testing.T) plan {
 		t.Skip("SKIPPED: 50 kills while 100,000 messages pass, half a minute of them; SLUICE_SOCKETS=1 runs them")
 	}
 	p.messages, p.kills = 100_000, 50
-	p.visibility = max(p.visibility, 6*time.Second) // a busy machine may stand still for seconds
 	return p
 }
 
@@ -59,7 +58,7 @@ var bad = chaos.Faults{
 
 var (
 	terminated = plan{messages: 2000, kills: 5, signal: syscall.SIGTERM, visibility: 30 * time.Second}
-	killed     = plan{messages: 2000, kills: 5, signal: syscall.SIGKILL, visibility: 2 * time.Second}
+	killed     = plan{messages: 2000, kills: 5, signal: syscall.SIGKILL, visibility: 10 * time.Second} // a busy machine may stand still for seconds
 	troubled   = plan{signal: syscall.SIGTERM, visibility: 10 * time.Second, network: &bad} // in full only: its waves are too slow for less
 )
 
