@@ -59,7 +59,7 @@ var bad = chaos.Faults{
 var (
 	terminated = plan{messages: 2000, kills: 5, signal: syscall.SIGTERM, visibility: 30 * time.Second}
 	killed     = plan{messages: 2000, kills: 5, signal: syscall.SIGKILL, visibility: 10 * time.Second} // a busy machine may stand still for seconds
-	troubled   = plan{signal: syscall.SIGTERM, visibility: 10 * time.Second, network: &bad} // in full only: its waves are too slow for less
+	troubled   = plan{signal: syscall.SIGTERM, visibility: 10 * time.Second, network: &bad}            // in full only: its waves are too slow for less
 )
 
 func TestRollingDeploysRepeatNothing(t *testing.T) {
