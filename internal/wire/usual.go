@@ -59,7 +59,7 @@ func uninterrupted(i *smithyhttp.InterceptorRegistry) bool {
 // steps are the SDK's middleware, by its names. Where there is anything else, be it the
 // user's or a later version's, the shortcut is not taken.
 var steps = [][]string{
-	{"OperationInputValidation", "SQSValidateMessageChecksum"}, // the second one where it is not switched off, and for receives
+	{"OperationInputValidation", "SQSValidateMessageChecksum", "SetLongPollingContext"}, // the latter two for receives, and the checksum where it is not switched off
 	{"setOperationInput", "ResolveEndpoint", "OperationSerializer"},
 	{"ClientRequestID", "UserAgent", "RecursionDetection"},
 	{
