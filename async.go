@@ -34,27 +34,33 @@ func Each(fn func(ctx context.Context, m *Message) error) Handler {
 		if len(batch) == 1 {
 			return guard(func() error { return fn(ctx, batch[0]) }) // the commonest batch needs no list of errors
 		}
-		var errs []error
-		var halted groups
-		for _, m := range batch {
-			group, ordered := m.group(), m.fifo() // fn may change m
-			err := engine.ErrUnhandled
-			switch {
-			case ordered && halted[group]:
-			case ctx.Err() != nil:
-				err = context.Cause(ctx)
-			default:
-				err = guard(func() error { return fn(ctx, m) })
-			}
-			if err != nil {
-				errs = append(errs, Failed(m, err))
-				if ordered {
-					halted.add(group)
-				}
+		return errors.Join(inTurn(ctx, batch, func(m *Message) error { return fn(ctx, m) })...)
+	}
+}
+
+// inTurn calls fn for the messages of a batch, one after another, and returns the errors of those
+// that failed, each naming its message. When ctx is done, fn is not called again. On a FIFO queue
+// it is not called for the messages behind one that failed in its message group.
+func inTurn(ctx context.Context, batch []*Message, fn func(m *Message) error) (errs []error) {
+	var halted groups
+	for _, m := range batch {
+		group, ordered := m.group(), m.fifo() // fn may change m
+		err := engine.ErrUnhandled
+		switch {
+		case ordered && halted[group]:
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		default:
+			err = guard(func() error { return fn(m) })
+		}
+		if err != nil {
+			errs = append(errs, Failed(m, err))
+			if ordered {
+				halted.add(group)
 			}
 		}
-		return errors.Join(errs...)
 	}
+	return errs
 }
 
 // groups is a set of FIFO message groups. The zero value is empty.
@@ -295,7 +301,7 @@ func (r *run) told(w *work) {
 		bytes += m.Size()
 	}
 	e := BatchEvent{
-		Messages: w.messages, Reason: Reason(w.Reason), FillTime: w.Began.Sub(first.Arrived()), Duration: w.Took, Failed: failed, Err: w.err,
+		Messages: w.messages, Reason: Reason(w.Reason), Began: w.Began, FillTime: w.Began.Sub(first.Arrived()), Duration: w.Took, Failed: failed, Err: w.err,
 	}
 	r.notifier.Keep(bytes, func() { hook(e) })
 }

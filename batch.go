@@ -2,9 +2,11 @@ package sluice
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/sluice-go/sluice/internal/engine"
@@ -25,22 +27,14 @@ func BatchJSON[T any](fn func(ctx context.Context, batch []Item[T]) error) Handl
 		return nil
 	}
 	return func(ctx context.Context, batch []*Message) error {
-		var errs []error
-		var halted groups
 		items := make([]Item[T], 0, len(batch))
-		for _, m := range batch {
-			if m.fifo() && halted[m.group()] {
-				errs = append(errs, Failed(m, engine.ErrUnhandled))
-				continue
-			}
+		errs := inTurn(context.Background(), batch, func(m *Message) error {
 			v, err := decode[T](m)
-			if err != nil {
-				errs = append(errs, Failed(m, err))
-				halted.add(m.group())
-				continue
+			if err == nil {
+				items = append(items, Item[T]{m, v})
 			}
-			items = append(items, Item[T]{m, v})
-		}
+			return err
+		})
 		if len(items) == 0 {
 			return errors.Join(errs...)
 		}
@@ -48,22 +42,226 @@ func BatchJSON[T any](fn func(ctx context.Context, batch []Item[T]) error) Handl
 		if len(errs) == 0 {
 			return err
 		}
-		return errors.Join(append(errs, toAll(items, err))...)
+		seen := make([]*Message, len(items))
+		for i := range items {
+			seen[i] = items[i].Message
+		}
+		return errors.Join(append(errs, toAll(seen, seen, err)...)...)
 	}
 }
 
-// toAll makes an error of fn concern the messages that fn got: those that it names or, if it
-// names none, all of them.
-func toAll[T any](items []Item[T], err error) error {
-	seen := make([]*Message, len(items))
-	for i := range items {
-		seen[i] = items[i].Message
+// toAll makes an error concern the messages that were seen, by the names that they have in
+// the batch: those that it names or, if it names none, all of them.
+func toAll(seen, named []*Message, err error) (errs []error) {
+	if err == nil {
+		return nil
 	}
-	var errs []error
-	for m, err := range Outcomes(seen, err) {
-		errs = append(errs, Failed(m, err))
+	for i, o := range outcomes(seen, err) {
+		if o.Err != nil {
+			errs = append(errs, Failed(named[i], o.Err))
+		}
 	}
-	return errors.Join(errs...)
+	return errs
+}
+
+// Transform returns a [Handler] that calls next with what fn makes of each message: a copy that
+// fn has changed, or the message as it is. It is how middleware unwraps envelopes or decodes
+// bodies, since messages must not be changed. What next says of a copy counts for its message.
+//
+// A message for which fn returns an error fails, and next does not get it. On a FIFO queue next
+// does not get those behind it in its message group either. If no message is left, next is not
+// called. fn fails a message also if it panics, or returns nil. When ctx is done, fn is not called
+// again, and the rest fails with the context's cause. If next or fn is nil, so is the Handler.
+func Transform(next Handler, fn func(ctx context.Context, m *Message) (*Message, error)) Handler {
+	if next == nil || fn == nil {
+		return nil
+	}
+	return func(ctx context.Context, batch []*Message) error {
+		made, of := make([]*Message, 0, len(batch)), make([]*Message, 0, len(batch))
+		errs := inTurn(ctx, batch, func(m *Message) error {
+			changed, err := fn(ctx, m)
+			switch {
+			case err != nil:
+				return err
+			case changed == nil:
+				return errNothing
+			case changed != m:
+				own := *changed // fn may return the same one twice
+				own.from = m.from
+				changed = &own
+			}
+			made, of = append(made, changed), append(of, m)
+			return nil
+		})
+		if len(made) == 0 {
+			return errors.Join(errs...)
+		}
+		err := guard(func() error { return next(ctx, slices.Clone(made)) }) // next may do with its slice what it likes
+		return errors.Join(append(errs, toAll(made, of, err)...)...)
+	}
+}
+
+var errNothing = errors.New("the transformation returned no message")
+
+// A Mux is a [Handler] for a queue of several types of messages: each goes to the handler of its
+// type. Nothing that a message names is made or called: types are only looked up in Handlers.
+//
+//	mux := sluice.Mux{
+//		Key:      sluice.ByAttribute("type"),
+//		Handlers: map[string]sluice.Handler{"created": sluice.JSON(create), "paid": sluice.JSON(pay)},
+//	}
+//	err = consumer.Run(ctx, mux.Handle)
+type Mux struct {
+	// Key returns the type of a message. A message for which it returns an error fails. It must
+	// not be nil. See [ByAttribute] and [ByField].
+	Key func(m *Message) (string, error)
+
+	// Handlers are the handlers by type.
+	Handlers map[string]Handler
+
+	// Unknown handles the messages of other types. nil means that they fail, with
+	// [ErrUnknownType]: they are received again and end in the queue's dead-letter queue.
+	Unknown Handler
+}
+
+// ErrUnknownType is the error of a message for whose type a [Mux] has no handler.
+var ErrUnknownType = errors.New("there is no handler for messages of this type")
+
+// Handle is a [Handler]. It calls the handlers one after another, each with the messages of its type.
+// On a standard queue each is called once. On a FIFO queue the messages of a message group are
+// handled in their order, in several calls if types alternate in it. Those behind a message that
+// failed are not handled.
+func (x Mux) Handle(ctx context.Context, batch []*Message) error {
+	if x.Key == nil {
+		return errors.New("sluice: Mux.Key is nil, want a function such as that of ByAttribute")
+	}
+	var s shares
+	errs := inTurn(ctx, batch, func(m *Message) error {
+		key, err := x.Key(m)
+		if err != nil {
+			return err
+		}
+		h, known := x.Handlers[key]
+		if !known {
+			h = x.Unknown
+		}
+		if h == nil {
+			return ErrUnknownType
+		}
+		if !known {
+			key = "" // all unknown types share a handler
+		}
+		s.add(m, share{key: key, known: known, handler: h})
+		return nil
+	})
+	return errors.Join(append(errs, s.handle(ctx)...)...)
+}
+
+// shares are the messages of a batch, by the handler that gets them. Those of an earlier round
+// come first, so that the messages of a message group keep their order.
+type shares struct {
+	all   []*share
+	round map[string]*share // the latest share of each message group
+}
+
+// A share is what one call of a handler gets.
+type share struct {
+	key     string
+	known   bool
+	round   int
+	handler Handler
+	batch   []*Message
+}
+
+// add adds m to the share of its handler: in the round of the message before it in its group,
+// or in a later one if that has another handler.
+func (s *shares) add(m *Message, to share) {
+	if m.fifo() {
+		if s.round == nil {
+			s.round = map[string]*share{}
+		}
+		if before := s.round[m.group()]; before != nil {
+			to.round = before.round
+			if before.key != to.key || before.known != to.known {
+				to.round++
+			}
+		}
+	}
+	i := slices.IndexFunc(s.all, func(one *share) bool {
+		return one.key == to.key && one.known == to.known && one.round == to.round
+	})
+	if i < 0 {
+		i = len(s.all)
+		s.all = append(s.all, &to)
+	}
+	s.all[i].batch = append(s.all[i].batch, m)
+	if m.fifo() {
+		s.round[m.group()] = s.all[i]
+	}
+}
+
+// handle calls the handlers, round by round, and returns the errors of the messages that failed.
+func (s *shares) handle(ctx context.Context) (errs []error) {
+	slices.SortStableFunc(s.all, func(a, b *share) int { return a.round - b.round })
+	var halted groups
+	for _, one := range s.all {
+		var ready []*Message
+		for _, m := range one.batch {
+			if m.fifo() && halted[m.group()] {
+				errs = append(errs, Failed(m, engine.ErrUnhandled))
+				continue
+			}
+			ready = append(ready, m)
+		}
+		if len(ready) == 0 {
+			continue
+		}
+		err := guard(func() error { return one.handler(ctx, slices.Clone(ready)) })
+		for i, o := range outcomes(ready, err) {
+			if o.Err == nil {
+				continue
+			}
+			errs = append(errs, Failed(ready[i], o.Err))
+			if ready[i].fifo() && o.Kind != engine.Discard {
+				halted.add(ready[i].group())
+			}
+		}
+	}
+	return errs
+}
+
+// ByAttribute returns a [Mux.Key] that is the value of the message attribute with the given name,
+// of the type String. A message that has none fails.
+func ByAttribute(name string) func(*Message) (string, error) {
+	return func(m *Message) (string, error) {
+		a, ok := m.Attributes[name]
+		if !ok || a.StringValue == nil {
+			return "", fmt.Errorf("the message has no attribute %s of the type String", name)
+		}
+		return *a.StringValue, nil
+	}
+}
+
+// ByField returns a [Mux.Key] that is a string in the body, which is a JSON object. The path names the
+// fields that lead to it, the outermost first. A message whose body has none fails. Of two
+// fields of one name the last counts.
+func ByField(path ...string) func(*Message) (string, error) {
+	return func(m *Message) (string, error) {
+		wrong := func() error { return fmt.Errorf("the body has no string at %q", path) }
+		at := json.RawMessage(m.Body)
+		for _, name := range path {
+			var fields map[string]json.RawMessage
+			if json.Unmarshal(at, &fields) != nil {
+				return "", wrong()
+			}
+			at = fields[name]
+		}
+		var key *string
+		if len(path) == 0 || json.Unmarshal(at, &key) != nil || key == nil {
+			return "", wrong()
+		}
+		return *key, nil
+	}
 }
 
 // A MessageError is the error of one message of a batch; see [Failed].
@@ -169,6 +367,57 @@ func Outcomes(batch []*Message, err error) iter.Seq2[*Message, error] {
 				return
 			}
 		}
+	}
+}
+
+// An Outcome is what an error says of a message.
+type Outcome struct {
+	Kind  OutcomeKind
+	Delay time.Duration // of OutcomeRetryAfter
+}
+
+// An OutcomeKind is what becomes of a message.
+type OutcomeKind int
+
+// The kinds of outcomes.
+const (
+	OutcomeSuccess    OutcomeKind = iota // there is no error: it is deleted
+	OutcomeRetry                         // it is received again after [Options.RetryDelay]
+	OutcomeRetryAfter                    // it is received again after Delay; see [RetryAfter]
+	OutcomeDiscard                       // it is deleted; see [Discard]
+	OutcomeDeadLetter                    // it goes to the dead-letter queue; see [DeadLetter]
+	OutcomeUnhandled                     // it was not handled, since one before it in its message group failed
+)
+
+var outcomeKinds = [...]string{
+	OutcomeSuccess: "success", OutcomeRetry: "retry", OutcomeRetryAfter: "retry after", OutcomeDiscard: "discard",
+	OutcomeDeadLetter: "dead letter", OutcomeUnhandled: "unhandled",
+}
+
+// String returns the name of k, such as "retry".
+func (k OutcomeKind) String() string { return nameOf("OutcomeKind", int(k), outcomeKinds[:]) }
+
+// MarshalText returns the name of k, for JSON.
+func (k OutcomeKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// OutcomeOf returns what the error of one message says, as [Outcomes] yields it. Where parts of it
+// disagree, the rule of Outcomes holds. It calls methods of err, which may panic.
+func OutcomeOf(err error) Outcome {
+	if err == nil {
+		return Outcome{}
+	}
+	o := outcomes(make([]*Message, 1), err)[0]
+	switch {
+	case unhandled(o.Err):
+		return Outcome{Kind: OutcomeUnhandled}
+	case o.Kind == engine.RetryAfter:
+		return Outcome{Kind: OutcomeRetryAfter, Delay: o.Delay}
+	case o.Kind == engine.Discard:
+		return Outcome{Kind: OutcomeDiscard}
+	case o.Kind == engine.DeadLetter:
+		return Outcome{Kind: OutcomeDeadLetter}
+	default:
+		return Outcome{Kind: OutcomeRetry}
 	}
 }
 
@@ -284,11 +533,14 @@ var reasons = [...]string{
 }
 
 // String returns the name of r, such as "wait time".
-func (r Reason) String() string {
-	if r < 0 || int(r) >= len(reasons) {
-		return fmt.Sprintf("Reason(%d)", int(r))
+func (r Reason) String() string { return nameOf("Reason", int(r), reasons[:]) }
+
+// nameOf returns the name of a constant of a type, or its number if it has none.
+func nameOf(kind string, n int, names []string) string {
+	if n < 0 || n >= len(names) {
+		return fmt.Sprintf("%s(%d)", kind, n)
 	}
-	return reasons[r]
+	return names[n]
 }
 
 // MarshalText returns the name of r, for JSON.

@@ -252,6 +252,7 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 	wrong.add(checkClient(client))
 	wrong.add(checkURL("queueURL", queueURL))
 	opts = opts.withDefaults()
+	opts.SystemAttributes, opts.Middleware = slices.Clone(opts.SystemAttributes), slices.Clone(opts.Middleware)
 	wrong = append(wrong, opts.validate(client, queueURL)...)
 	doubts := wrong.checkRegions(client, queueURL, opts.DeadLetterQueueURL)
 	if err := errors.Join(wrong...); err != nil {
@@ -261,6 +262,18 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 		opts.Logger.Warn("a queue of another region", "queue", queueURL, "error", doubt)
 	}
 	return &Consumer{client: client, url: queueURL, region: regionOf(client, queueURL), opts: opts}, nil
+}
+
+// QueueURL returns the URL of the queue, as it was given to [New].
+func (c *Consumer) QueueURL() string { return c.url }
+
+// Options returns the options as they work: zero values are replaced by what they mean, and
+// PollTime is as short as it has to be. The slices belong to the caller.
+func (c *Consumer) Options() Options {
+	o := c.opts
+	o.PollTime = o.pollTime()
+	o.SystemAttributes, o.Middleware = slices.Clone(o.SystemAttributes), slices.Clone(o.Middleware)
+	return o
 }
 
 // Run passes messages to h until ctx is done, then finishes those it holds and
@@ -362,7 +375,7 @@ func (c *Consumer) start(ctx context.Context, h Handler, drain bool) error {
 	if h == nil {
 		return errors.New("sluice: handler is nil, want a function")
 	}
-	r := newRun(c, h, drain)
+	r := newRun(c, drain)
 	if !c.begin(r) {
 		return ErrRunning
 	}
@@ -370,7 +383,21 @@ func (c *Consumer) start(ctx context.Context, h Handler, drain bool) error {
 	if ctx.Err() != nil {
 		return nil
 	}
+	var err error
+	if r.handler, err = wrapped(h, c.opts.Middleware); err != nil {
+		return err
+	}
 	return r.run(ctx)
+}
+
+// wrapped returns h within middleware, of which the first is the outermost.
+func wrapped(h Handler, middleware []func(Handler) Handler) (Handler, error) {
+	for i, wrap := range slices.Backward(middleware) {
+		if h = wrap(h); h == nil {
+			return nil, fmt.Errorf("sluice: Middleware[%d] returned a handler that is nil, want a function", i)
+		}
+	}
+	return h, nil
 }
 
 // fifo reports whether the queue is a FIFO queue. Its name says so; message groups
@@ -394,7 +421,12 @@ func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
 	if c.hidesTrace() {
 		names = append(names, types.MessageSystemAttributeNameAWSTraceHeader)
 	}
-	return append(names, c.opts.SystemAttributes...)
+	for _, name := range c.opts.SystemAttributes {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // hidesTrace reports whether trace headers are received only for dead letters.
@@ -567,16 +599,16 @@ type run struct {
 	hidesTrace bool // from handlers: it is asked for on behalf of dead letters
 }
 
-func newRun(c *Consumer, h Handler, drain bool) *run {
+func newRun(c *Consumer, drain bool) *run {
 	o := &c.opts
-	r := &run{c: c, handler: h, notifier: notify.New(hookBacklog, o.BytesInFlight), from: mark{queue: standardQueue}, hidesTrace: c.hidesTrace()}
+	r := &run{c: c, notifier: notify.New(hookBacklog, o.BytesInFlight), from: mark{queue: standardQueue}, hidesTrace: c.hidesTrace()}
 	if c.fifo() {
 		r.from.queue = fifoQueue
 	}
 	r.queue = &sqsapi.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
 	r.engine = engine.New(engine.Config{
 		Settings: c.settings(drain), Transport: r, Handle: r.handle, Told: r, Counters: &c.counters,
-		Clock: elapsed.New(o.ahead), Rand: o.rand, Paused: c.paused.Load,
+		Clock: elapsed.New(o.ahead), Rand: o.rand, Paused: c.paused.Load, TellSettled: o.Hooks.Settled != nil,
 	})
 	return r
 }
@@ -640,8 +672,9 @@ func (r *run) observe(call sqsapi.Call) {
 		r.c.errors[i].Add(1)
 	}
 	if hook := r.c.opts.Hooks.Call; hook != nil {
+		began := time.Now().Add(-call.Took)
 		r.notifier.Do(func() {
-			hook(CallEvent{Operation: call.Op, Entries: call.Entries, Failed: call.Failed, Duration: call.Took, Err: call.Err})
+			hook(CallEvent{Operation: call.Op, Began: began, Entries: call.Entries, Failed: call.Failed, Duration: call.Took, Err: call.Err})
 		})
 	}
 }
@@ -652,6 +685,32 @@ func (r *run) Log(level slog.Level, msg string, args ...any) {
 	r.notifier.Do(func() {
 		r.c.opts.Logger.Log(context.Background(), level, msg, append([]any{"queue", r.c.url}, args...)...) //nolint:sloglint // each caller's is a constant
 	})
+}
+
+// Settled calls the hook, soon.
+func (r *run) Settled(ms []*engine.Message, as engine.Settlement) {
+	hook, bytes := r.c.opts.Hooks.Settled, 0
+	e := SettledEvent{Messages: make([]*Message, len(ms)), Result: SettleResult(as)}
+	for i, m := range ms {
+		e.Messages[i] = &delivered(m).Message
+		bytes += m.Size()
+	}
+	r.notifier.Keep(bytes, func() { hook(e) })
+}
+
+// Stuck calls the hook, soon.
+func (r *run) Stuck(c *engine.Call) {
+	hook, bytes := r.c.opts.Hooks.Stuck, 0
+	if hook == nil {
+		return
+	}
+	e := StuckEvent{Messages: make([]*Message, len(c.Batch)), Began: c.Began}
+	e.Ended, e.Err = c.Ended()
+	for i, m := range c.Batch {
+		e.Messages[i] = &delivered(m).Message
+		bytes += m.Size()
+	}
+	r.notifier.Keep(bytes, func() { hook(e) })
 }
 
 // LeaseLost calls the hook, soon.

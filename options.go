@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sluice-go/sluice/internal/engine"
 	"github.com/sluice-go/sluice/internal/seam"
 	"github.com/sluice-go/sluice/internal/sqsapi"
 )
@@ -211,6 +212,11 @@ type Options struct {
 	// hooks calls it. nil means slog.Default().
 	Logger *slog.Logger
 
+	// Middleware wraps the handler of each run. The first is the outermost: it is called first, and
+	// sees last what the handler returned. nil means none. Each is called once when a run begins.
+	// See [Transform] for middleware that changes messages.
+	Middleware []func(Handler) Handler
+
 	// Hooks are called when something has happened. See [Hooks].
 	Hooks Hooks
 
@@ -303,6 +309,7 @@ func (o Options) validate(client Client, queueURL string) faults {
 	wrong.fraction("VisibilityTimeout", o.VisibilityTimeout)
 	wrong.fraction("PollTime", o.PollTime)
 	wrong.checkAttributes(o.SystemAttributes)
+	wrong.checkMiddleware(o.Middleware)
 	wrong.checkDeadLetterQueue(client, queueURL, o.DeadLetterQueueURL)
 	return wrong
 }
@@ -332,6 +339,14 @@ func (f *faults) outsideTime(field string, v, least, most time.Duration) {
 		f.add(fmt.Errorf("%s is %v, want at least %v", field, v, least))
 	case v > most:
 		f.add(fmt.Errorf("%s is %v, want at most %v", field, v, most))
+	}
+}
+
+func (f *faults) checkMiddleware(all []func(Handler) Handler) {
+	for i, one := range all {
+		if one == nil {
+			f.add(fmt.Errorf("Middleware[%d] is nil, want a function", i))
+		}
 	}
 }
 
@@ -385,10 +400,36 @@ const (
 // time are dropped and counted in [Stats]. What hooks are given must not be changed. Hooks may call
 // the methods of the [Consumer].
 type Hooks struct {
-	Call      func(CallEvent)  // a call to SQS has ended
-	Batch     func(BatchEvent) // a handler call has ended
-	LeaseLost func(LeaseEvent) // a message became visible to others while it was held
-	Health    func(Health)     // the state is another one; receiving and waiting for room count as one
+	Call      func(CallEvent)    // a call to SQS has ended
+	Batch     func(BatchEvent)   // a handler call has ended
+	Settled   func(SettledEvent) // messages were deleted, given back, or sent to the dead-letter queue
+	LeaseLost func(LeaseEvent)   // a message became visible to others while it was held
+	Stuck     func(StuckEvent)   // a handler call has not returned although its context ended long ago
+	Health    func(Health)       // the state is another one; receiving and waiting for room count as one
+}
+
+// And returns hooks that call those of h and then those of others. Those of others are also
+// called if those of h panic.
+func (h Hooks) And(others Hooks) Hooks {
+	return Hooks{
+		Call: both(h.Call, others.Call), Batch: both(h.Batch, others.Batch), Settled: both(h.Settled, others.Settled),
+		LeaseLost: both(h.LeaseLost, others.LeaseLost), Stuck: both(h.Stuck, others.Stuck), Health: both(h.Health, others.Health),
+	}
+}
+
+// both returns a function that calls a and then b. nil stands for a function that does nothing.
+func both[E any](a, b func(E)) func(E) {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	default:
+		return func(e E) {
+			defer b(e)
+			a(e)
+		}
+	}
 }
 
 // hookBacklog is how many hook calls and log lines may wait.
@@ -397,6 +438,7 @@ const hookBacklog = 4096
 // A CallEvent is the end of a call to SQS.
 type CallEvent struct {
 	Operation string        // such as ReceiveMessage
+	Began     time.Time     `json:",omitzero"` // when the request was made
 	Entries   int           // messages received, or entries sent
 	Failed    int           // entries that failed; all of them when Err is set
 	Duration  time.Duration // from the request to its answer; for a receive with the wait for messages
@@ -407,16 +449,52 @@ type CallEvent struct {
 type BatchEvent struct {
 	Messages []*Message    // of the batch, in its order
 	Reason   Reason        // why the batch was handed over
+	Began    time.Time     `json:",omitzero"` // when the batch was handed over
 	FillTime time.Duration // from the arrival of its first message until it was handed over
 	Duration time.Duration // how long the handler took
 	Failed   int           // messages that failed
 	Err      error         // what the handler returned; a [*PanicError] if it panicked; nil: it succeeded
 }
 
+// A SettledEvent says what SQS has confirmed of messages, each once. Messages for which it
+// has confirmed nothing are in none: see [Stats.Unsettled]. Nor are those of a dead letter that was
+// sent, but whose delete was not confirmed.
+type SettledEvent struct {
+	Messages []*Message
+	Result   SettleResult // the same for all
+}
+
+// A SettleResult is what became of a message at SQS.
+type SettleResult int
+
+// The ends of messages.
+const (
+	ResultDeleted      = SettleResult(engine.WasDeleted)      // it succeeded, or was discarded, and is deleted
+	ResultGivenBack    = SettleResult(engine.WasReleased)     // it is visible again, at once or after a delay
+	ResultDeadLettered = SettleResult(engine.WasDeadLettered) // it is in [Options.DeadLetterQueueURL], and deleted
+)
+
+var settleResults = [...]string{ResultDeleted: "deleted", ResultGivenBack: "given back", ResultDeadLettered: "dead-lettered"}
+
+// String returns the name of r, such as "given back".
+func (r SettleResult) String() string { return nameOf("SettleResult", int(r), settleResults[:]) }
+
+// MarshalText returns the name of r, for JSON.
+func (r SettleResult) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
 // A LeaseEvent is the loss of the lease of a message that was held.
 type LeaseEvent struct {
 	Message *Message
 	Err     error // why it was lost
+}
+
+// A StuckEvent is a handler call that goes on although its context ended 30 s ago, or when the
+// run ends. It is reported once. Its slot is taken until it returns.
+type StuckEvent struct {
+	Messages []*Message
+	Began    time.Time // when the batch was handed over
+	Ended    time.Time // when the context of the call ended
+	Err      error     // the cause of that end, such as [ErrLeaseLost]
 }
 
 // MarshalJSON returns e as JSON, with Err as text.
@@ -431,6 +509,15 @@ func (e CallEvent) MarshalJSON() ([]byte, error) {
 // MarshalJSON returns e as JSON, with Err as text.
 func (e BatchEvent) MarshalJSON() ([]byte, error) {
 	type event BatchEvent
+	return json.Marshal(struct {
+		event
+		Err string `json:",omitempty"`
+	}{event(e), sentence(e.Err)})
+}
+
+// MarshalJSON returns e as JSON, with Err as text.
+func (e StuckEvent) MarshalJSON() ([]byte, error) {
+	type event StuckEvent
 	return json.Marshal(struct {
 		event
 		Err string `json:",omitempty"`

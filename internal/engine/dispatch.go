@@ -23,6 +23,12 @@ type Call struct {
 	lost    bool  // the lease of one of its messages has ended, and with it its context
 	orphan  bool  // a group of a FIFO queue goes on without it
 
+	end struct { // of its context
+		at    time.Time // zero: it has not ended
+		why   error
+		quiet bool // the handler has returned, or it was told that it has not
+	}
+
 	one           [1]Outcome // the memory of Outcomes for the commonest call, that for one message
 	before, after *Call      // in calls
 }
@@ -60,8 +66,9 @@ type calls struct {
 	base        context.Context //nolint:containedctx // of all handler calls
 	first, last *Call
 	n           int
-	unexpired   *Call // the oldest that has not taken longer than the handler timeout; nil: none
-	orphans     int   // calls that are orphans
+	unexpired   *Call   // the oldest that has not taken longer than the handler timeout; nil: none
+	orphans     int     // calls that are orphans
+	ended       []*Call // those whose contexts have ended, the first first, until it is clear whether they are stuck
 }
 
 func (cs *calls) add(c *Call) {
@@ -202,9 +209,10 @@ func (cs *calls) handle(ctx context.Context, c *Call) (next serial.Work) {
 // returned takes in the end of a handler call.
 func (cs *calls) returned(c *Call, now time.Time) {
 	if cs.e.HandlerTimeout > 0 && c.Took >= cs.e.HandlerTimeout && !c.expired {
-		cs.end(c)
+		cs.giveUp(c, now)
 	}
 	cs.remove(c)
+	c.end.quiet = true
 	if c.orphan {
 		cs.orphans--
 	}
@@ -229,24 +237,68 @@ func (cs *calls) expire(now time.Time) {
 			cs.e.loop.WakeAt(over)
 			return
 		}
-		cs.end(c)
+		cs.giveUp(c, now)
 		cs.unexpired = c.after
 	}
 }
 
-// end ends the patience with a call: its context ends, and its messages become visible to
+// giveUp ends the patience with a call: its context ends, and its messages become visible to
 // other consumers when their leases end.
-func (cs *calls) end(c *Call) {
+func (cs *calls) giveUp(c *Call, now time.Time) {
 	c.expired = true
-	c.cancel(ErrHandlerTimeout)
+	cs.endContext(c, ErrHandlerTimeout, now)
 	for _, m := range c.Batch {
 		cs.e.leases.halt(m)
 	}
 }
 
 // interrupt ends the contexts of all calls.
-func (cs *calls) interrupt() {
+func (cs *calls) interrupt(now time.Time) {
 	for c := cs.first; c != nil; c = c.after {
-		c.cancel(ErrShutdown)
+		cs.endContext(c, ErrShutdown, now)
 	}
 }
+
+// endContext ends the context of a call, once.
+func (cs *calls) endContext(c *Call, why error, now time.Time) {
+	c.cancel(why)
+	if c.end.at.IsZero() {
+		c.end.at, c.end.why = now, why
+		cs.ended = append(cs.ended, c)
+	}
+}
+
+// tellStuck tells of calls that have not returned for long after their contexts have ended.
+func (cs *calls) tellStuck(now time.Time) {
+	const long = 30 * time.Second
+	for len(cs.ended) > 0 {
+		c := cs.ended[0]
+		if over := c.end.at.Add(long); !c.end.quiet && now.Before(over) {
+			cs.e.loop.WakeAt(over)
+			return
+		}
+		cs.ended = cs.ended[1:]
+		cs.tell(c, now)
+	}
+	cs.ended = nil
+}
+
+// tellLeft tells of calls that have not returned by the end of the run.
+func (cs *calls) tellLeft(now time.Time) {
+	for c := cs.first; c != nil; c = c.after {
+		cs.tell(c, now)
+	}
+}
+
+// tell tells of a call that is stuck, once.
+func (cs *calls) tell(c *Call, now time.Time) {
+	if c.end.quiet {
+		return
+	}
+	c.end.quiet = true
+	cs.e.Told.Stuck(c)
+	cs.e.report.goesOn(c, now)
+}
+
+// Ended returns when the context of c has ended, and why.
+func (c *Call) Ended() (at time.Time, why error) { return c.end.at, c.end.why }

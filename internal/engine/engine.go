@@ -113,6 +113,9 @@ type Config struct {
 	// Told is told what users want to know. Its methods are called by the loop and must
 	// not block.
 	Told Listener
+
+	// TellSettled is whether Listener.Settled is to be called.
+	TellSettled bool
 }
 
 // A Listener is told what happens in a run.
@@ -121,6 +124,10 @@ type Listener interface {
 	Log(level slog.Level, msg string, args ...any)
 	// LeaseLost is told of a message whose lease has ended while it waited or was handled.
 	LeaseLost(m *Message, cause error)
+	// Settled is told what SQS has confirmed of messages in a turn, see Config.TellSettled.
+	Settled(ms []*Message, as Settlement)
+	// Stuck is told of a handler call that goes on although its context ended long ago.
+	Stuck(c *Call)
 	// StateChanged is told that the state in the counters is another one.
 	StateChanged()
 }
@@ -248,7 +255,7 @@ func (e *Engine) Run(ctx context.Context) (*Unfinished, error) {
 	}
 	e.loop.Run(ctx.Done(), wake, endRun)
 	e.loop.Close()
-	e.calls.interrupt()
+	e.calls.interrupt(time.Now())
 	e.receives.cut()
 	e.cutCalls()
 	left := e.stop.result()
@@ -299,6 +306,7 @@ func (e *Engine) turn(now time.Time, events []event) (last bool) {
 	e.leases.renew(now)    // leases that are over, and renewals that are due
 	e.refusals.remind(now) // what is refused for long
 	e.calls.expire(now)    // handlers that take too long
+	e.calls.tellStuck(now) // and those that do not heed the end of their context
 	e.order.makeRoom(now)  // for those that can be handled
 	e.dispatch(now)        // batches to free slots
 	e.receives.send(now)   // receives that are useful

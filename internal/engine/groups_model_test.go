@@ -30,6 +30,8 @@ func (deaf) Begin(*serial.Pool, serial.Work)           {}
 func (deaf) Log(slog.Level, string, ...any)            {}
 func (deaf) LeaseLost(*Message, error)                 {}
 func (deaf) StateChanged()                             {}
+func (deaf) Settled([]*Message, Settlement)            {}
+func (deaf) Stuck(*Call)                               {}
 func (deaf) Handle(context.Context, *Call)             {}
 func (deaf) Receive(context.Context, Ask) Answer       { return Answer{} }
 func (deaf) Release(context.Context, []Change) []error { return nil }

@@ -172,7 +172,7 @@ func (l *leases) loseAll(lost []*Message, cause error, now time.Time) {
 		l.e.report.countLeaseLoss(m, cause)
 		switch m.stage {
 		case handling:
-			m.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.ID, cause))
+			l.e.calls.endContext(m.call, fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.ID, cause), now)
 			m.call.lost = true
 			l.e.order.orphaned(m, now)
 		case waiting:

@@ -68,14 +68,15 @@ type ending struct {
 
 // marks are what is known of a message beside its stage.
 type marks struct {
-	lost     bool // its lease has ended while it waited or was handled
-	counted  bool // and that is counted
-	gone     bool // SQS has said that its receipt is worth nothing, while it was being settled
-	stays    bool // in the queue, although it is settled
-	more     bool // of its group may be in the queue
-	surplus  bool // nobody has asked for it, or nobody will handle it: it never waited for a handler
-	returned bool // to the queue without a handler's result, by a stop or since another message failed
-	renewing bool // its release waits for the return of a renewal
+	lost         bool // its lease has ended while it waited or was handled
+	counted      bool // and that is counted
+	gone         bool // SQS has said that its receipt is worth nothing, while it was being settled
+	stays        bool // in the queue, although it is settled
+	more         bool // of its group may be in the queue
+	surplus      bool // nobody has asked for it, or nobody will handle it: it never waited for a handler
+	deadLettered bool // the dead-letter queue has it
+	returned     bool // to the queue without a handler's result, by a stop or since another message failed
+	renewing     bool // its release waits for the return of a renewal
 }
 
 // Group returns the message group.

@@ -453,6 +453,7 @@ func (s *settling) deadLetterEnded(m *Message, o outcome, now time.Time) {
 		s.e.order.deadLettered(m, taken, now)
 		s.e.hand.move(deleting, m)
 		m.ending = ending{}
+		m.marks.deadLettered = true
 		s.deletes.Add(now, 0, m)
 	case s.e.leases.left(m, now) <= 0:
 		o.end, o.sent = Lost, time.Time{}
@@ -489,7 +490,7 @@ func (s *settling) end(m *Message, o outcome, now time.Time) {
 // to spend its receives on nothing.
 func (s *settling) beginAnew(m *Message, end End, now time.Time) {
 	m.twice-- // it was none
-	s.e.report.count(end)
+	s.e.report.settled(m, end)
 	s.e.conclude(m, end, now)
 	newer := m.newer
 	s.e.hand.hold(newer)
@@ -502,7 +503,7 @@ func (e *Engine) ended(m *Message, o outcome, now time.Time) {
 	if o.end == Denied {
 		e.fail(operation(m.stage), o.err, now)
 	}
-	e.report.count(o.end)
+	e.report.settled(m, o.end)
 	e.order.ended(m, o.end, now)
 	e.conclude(m, o.end, now)
 }

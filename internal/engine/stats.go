@@ -39,7 +39,9 @@ type reporting struct {
 	latency time.Duration // of calls that SQS answers at once; a moving average
 	behind  bool          // messages come faster than they are handled
 
-	failures, discards, letters quota // of log lines
+	untold [settlements][]*Message // messages that this turn has settled, for Config.Told
+
+	failures, discards, letters, stuck quota // of log lines
 }
 
 // unseen is how long calls are taken to last until one has been seen.
@@ -59,6 +61,7 @@ func (r *reporting) took(d time.Duration, atOnce bool) {
 
 // publish shows how the run is doing.
 func (r *reporting) publish(now time.Time) {
+	r.tellSettled()
 	e, c := r.e, r.e.Counters
 	c.InFlight.Store(int64(len(e.hand.messages)))
 	c.Bytes.Store(int64(e.hand.bytes))
@@ -114,15 +117,44 @@ func (r *reporting) rest() {
 	r.enter(Stopped, time.Now())
 }
 
-// count notes how a message ended.
-func (r *reporting) count(end End) {
+// A Settlement is what SQS has confirmed of a message.
+type Settlement int
+
+const (
+	WasDeleted      Settlement = iota // because of its handler's result
+	WasReleased                       // to be received again
+	WasDeadLettered                   // and deleted
+	settlements
+)
+
+// settled notes how a message ended.
+func (r *reporting) settled(m *Message, end End) {
+	as := WasDeleted
 	switch end {
 	case Deleted:
 		r.e.Counters.Deleted.Add(1)
+		if m.marks.deadLettered {
+			as = WasDeadLettered
+		}
 	case Released:
 		r.e.Counters.Released.Add(1)
+		as = WasReleased
 	case Lost, Denied:
 		r.e.Counters.Unsettled.Add(1)
+		return
+	}
+	if r.e.TellSettled {
+		r.untold[as] = append(r.untold[as], m)
+	}
+}
+
+// tellSettled tells which messages this turn has settled.
+func (r *reporting) tellSettled() {
+	for as, ms := range r.untold {
+		if len(ms) > 0 {
+			r.untold[as] = nil // the listener keeps it
+			r.e.Told.Settled(ms, Settlement(as))
+		}
 	}
 }
 
@@ -190,4 +222,22 @@ func (r *reporting) line(q *quota, text string, m *Message, now time.Time, args 
 		about = append(about, "kept_back", kept)
 	}
 	r.e.Told.Log(slog.LevelWarn, text, append(about, args...)...)
+}
+
+// goesOn writes a log line about a handler call that goes on although its context has ended.
+func (r *reporting) goesOn(c *Call, now time.Time) {
+	const most = 10 // ids in a line
+	kept, ok := r.stuck.take(now)
+	if !ok {
+		return
+	}
+	ids := make([]string, 0, most)
+	for _, m := range c.Batch[:min(most, len(c.Batch))] {
+		ids = append(ids, m.Delivery.ID)
+	}
+	args := []any{"messages", len(c.Batch), "message_ids", ids, "running", now.Sub(c.Began), "ended", now.Sub(c.end.at), "error", c.end.why}
+	if kept > 0 {
+		args = append(args, "kept_back", kept)
+	}
+	r.e.Told.Log(slog.LevelError, "a handler call goes on although its context has ended", args...)
 }

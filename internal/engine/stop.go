@@ -135,7 +135,7 @@ func (s *stopper) enter(p phase, now time.Time) {
 	case interrupted:
 		s.over = true
 		s.e.settle.releases.Widen(s.calls())
-		s.e.calls.interrupt()
+		s.e.calls.interrupt(now)
 		s.e.settle.releaseAll(s.e.order.leave(), now)
 	case leaving:
 		s.e.settle.flush()
@@ -197,6 +197,7 @@ func (s *stopper) result() *Unfinished {
 	if left+s.report.Abandoned == 0 && (!s.over || s.report.Released+s.e.calls.n == 0) {
 		return nil
 	}
+	s.e.calls.tellLeft(now)
 	report := s.report
 	report.Abandoned += left
 	report.Stuck = s.e.calls.n

@@ -229,6 +229,8 @@ func (w *world) out(k kind) (n int) {
 func (*world) Log(slog.Level, string, ...any) {}
 func (*world) LeaseLost(*Message, error)      {}
 func (*world) StateChanged()                  {}
+func (*world) Settled([]*Message, Settlement) {}
+func (*world) Stuck(*Call)                    {}
 
 func (w *world) faultf(format string, args ...any) {
 	if w.bad == "" {
