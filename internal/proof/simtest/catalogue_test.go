@@ -285,7 +285,7 @@ var mutants = slices.Concat([]mutant{
 	}}},
 	{bug: "lost lease that does not cancel the handler", edits: []edit{{
 		fn:  "(*leases).loseAll",
-		old: `m.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.ID, cause))`,
+		old: `l.e.calls.endContext(m.call, fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.ID, cause), now)`,
 		new: `_ = fmt.Errorf("%w", ErrLeaseLost)`,
 	}}},
 	{bug: "batch handed over too late (redpanda#694)", edits: []edit{{
@@ -405,7 +405,7 @@ var mutants = slices.Concat([]mutant{
 	}}},
 	{bug: "body in the cause of a lost lease", edits: []edit{{
 		fn:  "(*leases).loseAll",
-		old: `m.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.ID, cause))`,
-		new: `m.call.cancel(fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.Payload, cause))`,
+		old: `l.e.calls.endContext(m.call, fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.ID, cause), now)`,
+		new: `l.e.calls.endContext(m.call, fmt.Errorf("%w: message %s: %w", ErrLeaseLost, m.Delivery.Payload, cause), now)`,
 	}}},
 }, paceMutants)
