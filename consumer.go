@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"github.com/sluice-go/sluice/internal/counters"
 	"github.com/sluice-go/sluice/internal/elapsed"
 	"github.com/sluice-go/sluice/internal/engine"
+	"github.com/sluice-go/sluice/internal/fault"
 	"github.com/sluice-go/sluice/internal/notify"
 	"github.com/sluice-go/sluice/internal/sqsapi"
 )
@@ -503,6 +505,132 @@ type Stats struct {
 	HooksDropped int64 // hook calls and log lines that were dropped because hooks or the logger were too slow
 }
 
+// A Finding is something that [Consumer.Preflight] has found.
+type Finding struct {
+	Fatal bool   // the consumer cannot work like this; else messages may be lost, or more work made than needed
+	Text  string // what it is and what follows from it, in a sentence
+}
+
+// Preflight looks at the queue's settings before a run, and returns what is likely to be a mistake:
+// a queue that does not exist, no redrive policy, a maxReceiveCount that sends healthy messages away, a
+// dead-letter queue that is missing, of the wrong type or that forgets too soon, a retention that is
+// shorter than what messages wait for. No finding means that nothing was found.
+//
+// It makes one GetQueueAttributes of the queue, and one of its dead-letter queue. A run needs
+// neither, so a permission that is missing is a finding, and no fatal one. The error says why
+// SQS could not be asked: the [Client] has no GetQueueAttributes, or the call failed.
+func (c *Consumer) Preflight(ctx context.Context) ([]Finding, error) {
+	asker, ok := c.client.(attributeClient)
+	if !ok {
+		return nil, fmt.Errorf("sluice: the client is a %T, want one with GetQueueAttributes, such as *sqs.Client", c.client)
+	}
+	p := preflight{c: c, asker: asker}
+	queue, err := p.ask(ctx, "the queue", c.url)
+	if queue == nil || err != nil {
+		return p.findings, err
+	}
+	p.retention(queue)
+	return p.findings, p.redrive(ctx, queue)
+}
+
+type attributeClient interface {
+	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, optFns ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+}
+
+// A preflight is one look at the settings of a queue.
+type preflight struct {
+	c        *Consumer
+	asker    attributeClient
+	findings []Finding
+}
+
+func (p *preflight) findf(fatal bool, format string, args ...any) {
+	p.findings = append(p.findings, Finding{Fatal: fatal, Text: fmt.Sprintf(format, args...)})
+}
+
+// ask returns the attributes of a queue. nil without an error: it cannot be looked at, which is noted.
+func (p *preflight) ask(ctx context.Context, what, queueURL string) (map[string]string, error) {
+	out, err := p.asker.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	if err == nil {
+		return out.Attributes, nil
+	}
+	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
+		p.findf(queueURL == p.c.url, "%s %s does not exist", what, queueURL)
+		return nil, nil //nolint:nilnil // what it means is above
+	}
+	if sqsapi.Classify(err) == fault.Refused {
+		p.findf(false, "%s %s cannot be looked at: SQS refuses sqs:GetQueueAttributes", what, queueURL)
+		return nil, nil //nolint:nilnil // as above
+	}
+	return nil, fmt.Errorf("sluice: looking at %s %s: %w", what, queueURL, err)
+}
+
+// retention compares how long the queue keeps messages with how long they may be held.
+func (p *preflight) retention(queue map[string]string) {
+	keeps, o := secondsOf(queue, types.QueueAttributeNameMessageRetentionPeriod), &p.c.opts
+	if keeps == 0 {
+		return
+	}
+	if o.BatchSize > 1 && o.WaitTime >= keeps {
+		p.findf(true, "the queue keeps messages for %v, and a batch waits for %v (WaitTime): messages vanish while they wait", keeps, o.WaitTime)
+	}
+	if o.HandlerTimeout >= keeps {
+		p.findf(false, "the queue keeps messages for %v, and a handler may take %v (HandlerTimeout): messages may vanish before they can be tried again", keeps, o.HandlerTimeout)
+	}
+	if o.VisibilityTimeout >= keeps {
+		p.findf(false, "the queue keeps messages for %v, and hides them for %v (VisibilityTimeout): those of a process that died vanish", keeps, o.VisibilityTimeout)
+	}
+}
+
+// redrive looks at the redrive policy and the dead-letter queue that it names.
+func (p *preflight) redrive(ctx context.Context, queue map[string]string) error {
+	keeps := secondsOf(queue, types.QueueAttributeNameMessageRetentionPeriod)
+	var policy struct {
+		Target string `json:"deadLetterTargetArn"`
+		Most   any    `json:"maxReceiveCount"` // a number or a string, as it was set
+	}
+	if json.Unmarshal([]byte(queue[string(types.QueueAttributeNameRedrivePolicy)]), &policy) != nil || policy.Target == "" {
+		p.findf(false, "the queue has no redrive policy: a message that always fails comes back until it is %v old, and is lost then", keeps)
+		return nil //nolint:nilerr // a policy that cannot be read is none
+	}
+	if most := fmt.Sprint(policy.Most); most == "1" {
+		p.findf(false, "maxReceiveCount is 1: a message that a stop gave back, or that a lost answer has hidden, goes to the dead-letter queue although nothing is wrong with it; want 3 or more")
+	}
+	dead := beside(p.c.url, policy.Target)
+	if dead == "" {
+		return nil
+	}
+	if isFIFO(dead) != p.c.fifo() {
+		p.findf(false, "the dead-letter queue %s is of another type than the queue, want both FIFO or both standard", dead)
+	}
+	attributes, err := p.ask(ctx, "the dead-letter queue", dead)
+	if attributes == nil || err != nil {
+		return err
+	}
+	if kept := secondsOf(attributes, types.QueueAttributeNameMessageRetentionPeriod); kept > 0 && kept <= keeps {
+		p.findf(false, "the dead-letter queue keeps messages for %v, and the queue for %v: the age of a message of a standard queue goes on when it is moved, so it may be lost soon after; want 14 days", kept, keeps)
+	}
+	return nil
+}
+
+// secondsOf returns an attribute that is a number of seconds. 0: there is none.
+func secondsOf(attributes map[string]string, name types.QueueAttributeName) time.Duration {
+	n, _ := strconv.Atoi(attributes[string(name)])
+	return time.Duration(n) * time.Second
+}
+
+// beside returns the URL of the queue with an ARN, at the endpoint of another queue. "": it cannot
+// be told.
+func beside(queueURL, arn string) string {
+	u, err := url.Parse(queueURL)
+	parts, path := strings.Split(arn, ":"), strings.Split(strings.Trim(queueURL, "/"), "/")
+	if err != nil || len(parts) != 6 || len(path) < 5 {
+		return ""
+	}
+	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), strings.Join(path[len(path)-2:], "/")) + parts[4] + "/" + parts[5]
+	return u.String()
+}
+
 // A State is what a [Consumer] is doing about receiving.
 type State string
 
@@ -639,8 +767,14 @@ func (r *run) run(ctx context.Context) error {
 		r.notifier.Run(notifying)
 	}()
 	r.c.counters.Refusing(nil)
-	r.Log(slog.LevelDebug, "the run begins")
-	err := r.outcome(r.engine.Run(ctx))
+	o := &r.c.opts
+	r.Log(slog.LevelInfo, "the run begins", "batch_size", o.BatchSize, "wait_time", o.WaitTime, "handlers", o.Concurrency)
+	began, before := time.Now(), r.c.Stats()
+	unfinished, err := r.engine.Run(ctx)
+	after := r.c.Stats()
+	r.Log(slog.LevelInfo, "the run has ended", "took", time.Since(began), "received", after.Received-before.Received,
+		"succeeded", after.Succeeded-before.Succeeded, "failed", after.Failed-before.Failed, "deleted", after.Deleted-before.Deleted)
+	err = r.outcome(unfinished, err)
 	stopNotifier()
 	patience := time.NewTimer(time.Until(r.engine.Until()))
 	defer patience.Stop()
@@ -651,10 +785,9 @@ func (r *run) run(ctx context.Context) error {
 	return err
 }
 
-// outcome returns what Run returns, and says so in the log.
+// outcome returns what Run returns, and says in the log what the run has left.
 func (r *run) outcome(unfinished *engine.Unfinished, err error) error {
 	if unfinished == nil {
-		r.Log(slog.LevelDebug, "the run ends")
 		return err
 	}
 	report := &ShutdownError{Finished: unfinished.Finished, GivenBack: unfinished.Released, Abandoned: unfinished.Abandoned, Stuck: unfinished.Stuck}

@@ -188,9 +188,9 @@ func TestEventsSayWhenTheyBegan(t *testing.T) {
 }
 
 func TestSettleResultsHaveNames(t *testing.T) {
-	text, err := json.Marshal(sluice.SettledEvent{Result: sluice.ResultGivenBack})
+	text, err := json.Marshal(sluice.ResultGivenBack)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"Messages":null,"Result":"given back"}`, string(text))
+	require.Equal(t, `"given back"`, string(text))
 	require.Equal(t, "SettleResult(-1)", sluice.SettleResult(-1).String())
 }
 

@@ -3,8 +3,10 @@ package sluice
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -345,7 +347,7 @@ func (f *faults) outsideTime(field string, v, least, most time.Duration) {
 func (f *faults) checkMiddleware(all []func(Handler) Handler) {
 	for i, one := range all {
 		if one == nil {
-			f.add(fmt.Errorf("Middleware[%d] is nil, want a function", i))
+			f.add(fmt.Errorf("%s[%d] is nil, want a function", "Middleware", i))
 		}
 	}
 }
@@ -391,6 +393,122 @@ const (
 	// is lost for that message.
 	GroupSkip
 )
+
+var groupFailures = [...]string{GroupRetryInPlace: "retry in place", GroupRelease: "release", GroupSkip: "skip"}
+
+// String returns the name of g, such as "retry in place".
+func (g GroupFailure) String() string { return nameOf("GroupFailure", int(g), groupFailures[:]) }
+
+// MarshalText returns the name of g.
+func (g GroupFailure) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText sets g by its name. It takes hyphens and underscores for spaces, so that it can be
+// written as a flag.
+func (g *GroupFailure) UnmarshalText(text []byte) error {
+	name := strings.NewReplacer("-", " ", "_", " ").Replace(strings.ToLower(string(text)))
+	i := slices.Index(groupFailures[:], name)
+	if i < 0 {
+		return fmt.Errorf("it is %q, want one of %q", text, groupFailures)
+	}
+	*g = GroupFailure(i)
+	return nil
+}
+
+// RegisterFlags defines a flag for each option that can be written as text: -batch-size for
+// BatchSize, with the prefix before it. The values that o has are the defaults. A flag with the
+// value 0 means what the zero value of its field means. Whether values can work is [New]'s to say.
+// For environment variables see [SetFromEnv].
+func (o *Options) RegisterFlags(fs *flag.FlagSet, prefix string) {
+	number := func(to *int, name, usage string) { fs.IntVar(to, prefix+name, *to, usage) }
+	span := func(to *time.Duration, name, usage string) { fs.DurationVar(to, prefix+name, *to, usage) }
+	number(&o.BatchSize, "batch-size", "how many messages a full batch has, 1 to 10,000; 0: 1")
+	span(&o.WaitTime, "wait-time", "how long a batch may wait to fill, 1ms to 11h; 0: 1s")
+	number(&o.BatchBytes, "batch-bytes", "how large a batch may be, in bytes; 0: 64 MiB")
+	number(&o.Concurrency, "concurrency", "how many handler calls run at once, 1 to 120,000; 0: 10")
+	number(&o.BytesInFlight, "bytes-in-flight", "how many bytes are held at most, 1 MiB or more; 0: 64 MiB")
+	number(&o.Receivers, "receivers", "how many receives may be out at once, 1 to 1,000; 0: 46")
+	span(&o.VisibilityTimeout, "visibility-timeout", "how long SQS hides a message after a receive and each renewal, 2s to 12h; 0: 30s")
+	span(&o.PollTime, "poll-time", "how long a receive waits for a first message, 1s to 20s; 0: 20s")
+	span(&o.HandlerTimeout, "handler-timeout", "how long a handler call may take, up to 12h; 0: no limit")
+	fs.TextVar(&o.OnGroupFailure, prefix+"on-group-failure", o.OnGroupFailure, "what happens to the message group of a message that failed, on a FIFO queue: retry-in-place, release or skip")
+	number(&o.InPlaceTries, "in-place-tries", "how many times a message is handled before its group is given back; 0: 10")
+	span(&o.InPlaceTime, "in-place-time", "for how long a message is tried in place, 1ms to 11h; 0: 15m")
+	fs.StringVar(&o.DeadLetterQueueURL, prefix+"dead-letter-queue-url", o.DeadLetterQueueURL, "the queue to which dead letters are sent; empty: none")
+	span(&o.ReceiveLinger, "receive-linger", "how long messages may stay in the queue so that each receive brings several, up to 10s")
+	span(&o.DeleteLinger, "delete-linger", "how long a delete waits for others to share its call, up to 10s; 0: up to 50ms where that pays; negative: deletes do not wait")
+	span(&o.ShutdownTimeout, "shutdown-timeout", "how long handlers may go on after a stop, 1ms to 12h; 0: 25s")
+	span(&o.GiveUpAfter, "give-up-after", "how long a run goes on while SQS refuses; 0: 5m; negative: for ever")
+	number(&o.MaxMessages, "max-messages", "how many messages a run receives at most; 0: no bound")
+	span(&o.MaxDuration, "max-duration", "how long a run goes on at most; 0: no bound")
+	fs.Func(prefix+"system-attributes", "attributes of SQS to ask for besides the usual ones, separated by commas", func(names string) error {
+		o.SystemAttributes = nil
+		for name := range strings.SplitSeq(names, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				o.SystemAttributes = append(o.SystemAttributes, types.MessageSystemAttributeName(name))
+			}
+		}
+		return nil
+	})
+}
+
+// SetFromEnv sets the flags that the command line has not set from environment variables, such as
+// those of [os.Environ]. It is called after fs.Parse. With the prefix ORDERS_ the variable
+// ORDERS_BATCH_SIZE sets the flag -batch-size. A variable that has the prefix and belongs to no flag is
+// an error, which names the nearest one that does. The error has all that is wrong.
+func SetFromEnv(fs *flag.FlagSet, prefix string, environ []string) error {
+	flags, done := map[string]string{}, map[string]bool{}
+	fs.VisitAll(func(f *flag.Flag) {
+		flags[prefix+strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(f.Name))] = f.Name
+	})
+	fs.Visit(func(f *flag.Flag) { done[f.Name] = true })
+	var wrong faults
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if prefix == "" && flags[name] == "" || !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		flag, known := flags[name]
+		switch {
+		case !known:
+			wrong.add(fmt.Errorf("the environment variable %s belongs to no flag; the nearest is %s", name, nearest(name, slices.Sorted(maps.Keys(flags)))))
+		case done[flag]:
+		default:
+			if err := fs.Set(flag, value); err != nil {
+				wrong.add(fmt.Errorf("the environment variable %s is %q: %w", name, value, err))
+			}
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// nearest returns the one of names that differs least from name.
+func nearest(name string, names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return slices.MinFunc(names, func(a, b string) int { return distance(name, a) - distance(name, b) })
+}
+
+// distance is how many bytes must be inserted, deleted or replaced to make b of a (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
 
 // Hooks are functions that are called when something has happened, for metrics. Any of them may be
 // nil. They are called one after another, on a goroutine of their own, a little after the fact. So

@@ -29,7 +29,7 @@ type receives struct {
 	unreadAt time.Time // when the latest of them came
 	empties  int       // answers in a row that have found the queue empty, while the run drains
 	empty    bool      // the newest answer brought nothing
-	outage   bool      // receives fail, and the log says so
+	outage   outage
 }
 
 // errNoAnswer is the error of a receive whose client has called runtime.Goexit.
@@ -329,18 +329,30 @@ func (r *receives) failed(a *received, now time.Time) {
 		return // the refusals say so
 	}
 	failures, until := r.e.pace.Outage()
-	if failures >= worthSaying && !r.outage {
-		r.outage = true
-		r.e.Told.Log(slog.LevelWarn, "receiving fails", "failures", failures, "retry_at", until, "error", err.Err)
+	if failures < worthSaying {
+		return
 	}
+	if r.outage.since.IsZero() {
+		r.outage.since = now
+	}
+	if now.Sub(r.outage.said) >= sayAgain {
+		r.outage.said = now
+		r.e.Told.Log(slog.LevelWarn, "receiving fails", "failures", failures, "since", r.outage.since, "retry_at", until, "error", err.Err)
+	}
+}
+
+// An outage is what the log says of receives that fail. The zero value is none.
+type outage struct {
+	since time.Time
+	said  time.Time // when a log line told of it
 }
 
 // recovered notes that a receive has succeeded.
 func (r *receives) recovered() {
 	r.e.Counters.Receiving(nil)
-	if r.outage {
-		r.outage = false
-		r.e.Told.Log(slog.LevelDebug, "receiving again")
+	if since := r.outage.since; !since.IsZero() {
+		r.outage = outage{}
+		r.e.Told.Log(slog.LevelInfo, "receiving again", "since", since)
 	}
 }
 

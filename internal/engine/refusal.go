@@ -129,7 +129,7 @@ func (r *refusals) granted(op string, sent, now time.Time) {
 
 // forget notes that nothing of an operation is known any more to be refused.
 func (r *refusals) forget(op string, now time.Time) {
-	r.e.Told.Log(slog.LevelDebug, "not refused any more", "call", op, "since", r.of[op].since)
+	r.e.Told.Log(slog.LevelInfo, "not refused any more", "call", op, "since", r.of[op].since)
 	delete(r.of, op)
 	if len(r.of) == 0 {
 		r.e.Counters.Refusing(nil)

@@ -235,9 +235,6 @@ func (r *reporting) goesOn(c *Call, now time.Time) {
 	for _, m := range c.Batch[:min(most, len(c.Batch))] {
 		ids = append(ids, m.Delivery.ID)
 	}
-	args := []any{"messages", len(c.Batch), "message_ids", ids, "running", now.Sub(c.Began), "ended", now.Sub(c.end.at), "error", c.end.why}
-	if kept > 0 {
-		args = append(args, "kept_back", kept)
-	}
-	r.e.Told.Log(slog.LevelError, "a handler call goes on although its context has ended", args...)
+	r.e.Told.Log(slog.LevelError, "a handler call goes on although its context has ended", "messages", len(c.Batch), "message_ids", ids,
+		"running", now.Sub(c.Began), "ended", now.Sub(c.end.at), "error", c.end.why, "kept_back", kept)
 }

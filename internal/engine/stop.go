@@ -85,7 +85,7 @@ func (s *stopper) begin(p phase, now time.Time) {
 		return
 	}
 	s.phase, s.since = p, now
-	s.e.Told.Log(slog.LevelDebug, "the run is stopping", "messages", len(s.e.hand.messages), "handlers", s.e.calls.n)
+	s.e.Told.Log(slog.LevelInfo, "the run is stopping", "messages", len(s.e.hand.messages), "handlers", s.e.calls.n, "receives", s.e.receives.out, "at_most", s.e.ShutdownTimeout)
 	s.e.settle.flush() // what lingers would hold the stop up
 	s.e.order.closing(now)
 }

@@ -260,7 +260,7 @@ func TestADeadLetterWithoutRoomSaysSoInALogLine(t *testing.T) {
 				dead := w.server.MustCreateQueue("dead", nil)
 				w.traced(attributes)
 				var lines strings.Builder
-				c := w.consumer(sluice.Options{DeadLetterQueueURL: dead, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+				c := w.consumer(sluice.Options{DeadLetterQueueURL: dead, Logger: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 				stop := w.run(c, w.handler(fails(sluice.DeadLetter(errors.New("no such customer")))))
 				time.Sleep(time.Second)
 				require.NoError(w, stop())

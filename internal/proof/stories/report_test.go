@@ -73,7 +73,7 @@ func TestExpiredCredentialsAreSeenAndTheRunGoesOnWhenTheyAreRenewed(t *testing.T
 	})
 }
 
-func TestAnOutageIsOneWarningAndItsEndNoMore(t *testing.T) {
+func TestAnOutageIsOneWarningAMinuteAndOneLineAtItsEnd(t *testing.T) {
 	tellBoth(t, func(w *world) {
 		var out bytes.Buffer
 		c := w.consumer(sluice.Options{Logger: lines(&out)})
@@ -86,10 +86,13 @@ func TestAnOutageIsOneWarningAndItsEndNoMore(t *testing.T) {
 			time.Sleep(5 * time.Minute)
 		}
 		require.NoError(w, stop())
-		require.Equal(w, 3, strings.Count(out.String(), "level=WARN"), out.String())
-		require.Equal(w, 3, strings.Count(out.String(), `level=WARN msg="receiving fails"`), out.String())
+		warnings := strings.Count(out.String(), `level=WARN msg="receiving fails"`)
+		require.Equal(w, warnings, strings.Count(out.String(), "level=WARN"), out.String())
+		require.Greater(w, warnings, 3*30, "at least every other minute: receives back off up to 30 s")
+		require.LessOrEqual(w, warnings, 3*61)
+		require.Equal(w, 3, strings.Count(out.String(), `level=INFO msg="receiving again"`))
 		require.Zero(w, strings.Count(out.String(), "level=ERROR"))
-		require.Zero(w, strings.Count(out.String(), "level=INFO"))
+		require.Equal(w, 6, strings.Count(out.String(), "level=INFO"), "the run begins, is stopping and ends, too")
 	})
 }
 

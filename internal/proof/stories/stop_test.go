@@ -291,7 +291,7 @@ func TestADeleteWhoseAnswerIsLostIsNoFailureOfAStop(t *testing.T) {
 		require.Empty(w, w.left())
 		require.Equal(w, 1, w.handled())
 		require.EqualValues(w, 1, c.Stats().Unsettled)
-		require.Empty(w, log.String(), "no lease was lost but by our own delete")
+		require.NotContains(w, log.String(), "WARN", "no lease was lost but by our own delete")
 	})
 }
 
