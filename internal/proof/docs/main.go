@@ -40,7 +40,7 @@ func check(pages []string) error {
 	}
 	var blocks []block
 	for _, page := range pages {
-		text, err := os.ReadFile(page)
+		text, err := os.ReadFile(page) //nolint:gosec // the caller's
 		if err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func check(pages []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 	if err := build(scratch, blocks); err != nil {
 		return err
 	}
@@ -151,7 +151,9 @@ func build(scratch string, blocks []block) error {
 	if err != nil {
 		return err
 	}
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	overlay := struct {
+		Replace map[string]string `json:"Replace"`
+	}{map[string]string{}}
 	args := []string{"build", "-o", filepath.Join(scratch, "bin") + "/", "-gcflags=-e", "-overlay", filepath.Join(scratch, "overlay.json")}
 	for _, b := range blocks {
 		real := filepath.Join(scratch, b.name()+".go")
@@ -204,7 +206,7 @@ func runAll(scratch string, blocks []block) error {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		var out bytes.Buffer
-		command := exec.CommandContext(ctx, filepath.Join(scratch, "bin", b.name()))
+		command := exec.CommandContext(ctx, filepath.Join(scratch, "bin", b.name())) //nolint:gosec // built above
 		command.Stdout, command.Stderr, command.Dir = &out, &out, scratch
 		err := command.Run()
 		cancel()
