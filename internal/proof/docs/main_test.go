@@ -28,8 +28,8 @@ func TestAPartOfAProgramIsMadeAFile(t *testing.T) {
 
 func TestWhatDoesNotCompileIsNamedByItsPage(t *testing.T) {
 	blocks := blocksOf("a.md", page)
-	require.Empty(t, faults("# x/a_md_15\n./x/a_md_15/main.go:3:1: declared and not used: x\n", blocks))
+	require.Empty(t, faults("# x/a_md_16\n./x/a_md_16/main.go:3:1: declared and not used: x\n", blocks))
 	require.Equal(t, "a.md:4: ./x/a_md_4/main.go:3:1: declared and not used: x", faults("./x/a_md_4/main.go:3:1: declared and not used: x\n", blocks))
-	require.Equal(t, "a.md:15: ./x/a_md_15/main.go:9:1: undefined: y", faults("./x/a_md_15/main.go:9:1: undefined: y\n", blocks))
+	require.Equal(t, "a.md:16: ./x/a_md_16/main.go:9:1: undefined: y", faults("./x/a_md_16/main.go:9:1: undefined: y\n", blocks))
 	require.Equal(t, "go: no network", faults("go: no network\n", blocks))
 }
