@@ -222,8 +222,8 @@ func ExampleConsumer_Stats() {
 	// deleted 3 given back 1 in flight 0
 }
 
-// A liveness probe: a consumer that has not been able to receive for a minute is
-// worth a restart, one that waits for its handlers is not.
+// A probe for an alarm: the consumer has not been able to receive for a minute. It is no
+// liveness probe, since to restart a process does not make SQS answer.
 func ExampleConsumer_Health() {
 	consumer, err := sluice.New(sqstest.New(), "https://sqs.eu-central-1.amazonaws.com/123456789012/orders", sluice.Options{})
 	if err != nil {
