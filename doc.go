@@ -41,8 +41,15 @@
 // The last three may be inside a Failed, or around one. A failure that names no
 // message concerns all of them: redelivery is safe, deletion is not. [Each] makes a
 // handler of a function for one message. [JSON] and [BatchJSON] make one of a
-// function that takes decoded bodies. Middleware is a func(Handler) Handler. It
-// learns with [Outcomes] what a handler did.
+// function that takes decoded bodies. [Mux] makes one of several, by the type of a
+// message.
+//
+// # Middleware
+//
+// Middleware is a func(Handler) Handler in [Options.Middleware]. It learns with
+// [Outcomes] and [OutcomeOf] what a handler said. [Transform] makes one that gives the
+// handler changed copies: without an envelope, say. In the repository are packages
+// for envelopes, effects once, health, traces, metrics, and payloads in S3.
 //
 // # Guarantees
 //
@@ -78,7 +85,8 @@
 //
 // # Running it
 //
-// [Consumer.Health] and [Consumer.Stats] say how a consumer does. In the repository,
+// [Consumer.Health] and [Consumer.Stats] say how a consumer does, and [Hooks] what
+// happens. [Consumer.Preflight] looks at the queue's settings. In the repository,
 // docs/operations.md has permissions, sizes of a process, alarms, and what to do at each
 // log line. docs/design.md says how it works inside.
 //
