@@ -45,6 +45,7 @@ func main() {
 	flag.StringVar(&s.addr, "addr", "", "`address` to serve on (default 127.0.0.1:8080, or another port if that is taken)")
 	flag.StringVar(&s.db, "db", "", "database `file` (default: a new one in a temporary folder)")
 	flag.StringVar(&s.queueURL, "queue-url", "", "`URL` of an Amazon SQS FIFO queue (default: a queue in this process)")
+	flag.StringVar(&s.endpoint, "endpoint", "", "`address` of SQS, such as http://127.0.0.1:9324 (default: that of the queue's region)")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -56,7 +57,7 @@ func main() {
 }
 
 // settings are the flags.
-type settings struct{ addr, db, queueURL string }
+type settings struct{ addr, db, queueURL, endpoint string }
 
 // run serves until ctx is done.
 func run(ctx context.Context, set settings, out io.Writer) (err error) {
@@ -70,7 +71,7 @@ func run(ctx context.Context, set settings, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.close()) }()
-	q, err := connect(ctx, set.queueURL)
+	q, err := connect(ctx, set.queueURL, set.endpoint)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ type queue struct {
 }
 
 // connect returns the queue with that URL, or one in this process.
-func connect(ctx context.Context, url string) (queue, error) {
+func connect(ctx context.Context, url, endpoint string) (queue, error) {
 	if url == "" {
 		account := sqstest.New()
 		return queue{
@@ -127,6 +128,9 @@ func connect(ctx context.Context, url string) (queue, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return queue{}, fmt.Errorf("reading the AWS configuration: %w", err)
+	}
+	if endpoint != "" {
+		cfg.BaseEndpoint = &endpoint
 	}
 	return queue{client: sluice.NewClient(cfg), url: url, name: url}, nil
 }

@@ -165,7 +165,7 @@ func TestPartThatCannotGoOnEndsTheProgram(t *testing.T) {
 	store, err := openStore(t.Context(), filepath.Join(t.TempDir(), "chat.db"))
 	require.NoError(t, err)
 	defer store.close()
-	q, err := connect(t.Context(), "")
+	q, err := connect(t.Context(), "", "")
 	require.NoError(t, err)
 	q.url += "-that-is-not-there.fifo"
 	a, err := newApp(store, q, slog.New(slog.DiscardHandler))

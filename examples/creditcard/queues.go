@@ -28,6 +28,9 @@ func connect(ctx context.Context, s *settings) (*queues, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
 	}
+	if s.endpoint != "" {
+		cfg.BaseEndpoint = &s.endpoint
+	}
 	return &queues{sluice.NewClient(cfg), s.events, s.settlement}, nil
 }
 

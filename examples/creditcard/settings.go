@@ -23,6 +23,7 @@ type settings struct {
 	seed uint64
 
 	events, settlement string // queue URLs; "": the embedded queues
+	endpoint           string // of SQS; "": that of the queues' region
 
 	batch      int
 	wait       time.Duration
@@ -45,6 +46,7 @@ func parse(args []string, usage io.Writer) (*settings, error) {
 	f.Uint64Var(&s.seed, "seed", 1, "what the transactions are made from; the same ones each time")
 	f.StringVar(&s.events, "queue-url", "", "`URL` of an SQS queue for events (default: a queue in memory)")
 	f.StringVar(&s.settlement, "settlement-queue-url", "", "`URL` of an SQS queue for the settlement (default: a queue in memory)")
+	f.StringVar(&s.endpoint, "endpoint", "", "`address` of SQS, such as http://127.0.0.1:9324 (default: that of the queues' region)")
 	f.IntVar(&s.batch, "batch", 250, "most transactions that are settled in one database transaction")
 	f.DurationVar(&s.wait, "wait", 5*time.Second, "how long a batch may wait to fill")
 	f.DurationVar(&s.poll, "poll", 0, "how long a receive waits for messages; the end of the day waits for it (default: 20s, and 1s with -now)")
