@@ -120,7 +120,7 @@ func BenchmarkExpert(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for handled := 0; handled < b.N; {
-		messages, err := receive(b.Context(), client, url)
+		messages, err := asker{}.receive(b.Context(), client, url)
 		require.NoError(b, err)
 		deleteAll(b.Context(), client, url, messages)
 		handled += len(messages)

@@ -11,10 +11,11 @@ const (
 	panelWidth  = 300
 	panelHead   = 34
 	barHeight   = 18
-	labelWidth  = 92
-	barsWidth   = 140
+	labelWidth  = 104
+	barsWidth   = 128
 	chartMargin = 12
-	headHeight  = 44
+	headHeight  = 76
+	lineHeight  = 18
 )
 
 // style gives the chart the colours of the page around it, light or dark.
@@ -35,6 +36,11 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 </style>
 `
 
+var legend = []string{
+	"L: latency of a call, H: time of a handler, both in ms; C: handlers at once.",
+	"Each panel has its own scale. expert-sdk is the expert's loop on the SDK's default client.",
+}
+
 // chart draws messages a second of each peer, a panel for each cell.
 func chart(all Results) []byte {
 	peers := all.peers(sectionCells)
@@ -46,7 +52,9 @@ func chart(all Results) []byte {
 	b.WriteString(style)
 	fmt.Fprintf(&b, `<rect class="back" x="0.5" y="0.5" width="%d" height="%d" rx="6"/>`+"\n", w-1, h-1)
 	fmt.Fprintf(&b, `<text class="head" x="%d" y="24">Messages a second</text>`+"\n", chartMargin)
-	fmt.Fprintf(&b, `<text class="small" x="%d" y="24">L: latency of a call, H: time of a handler, both in ms; C: handlers at once. Each panel has its own scale.</text>`+"\n", chartMargin+150)
+	for i, line := range legend { // each on a line of its own, so that no font makes them run into each other
+		fmt.Fprintf(&b, `<text class="small" x="%d" y="%d">%s</text>`+"\n", chartMargin, 24+(i+1)*lineHeight, line)
+	}
 	for i, c := range cells() {
 		panel(&b, all, c, peers, chartMargin+i%3*panelWidth, headHeight+i/3*height)
 	}

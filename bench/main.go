@@ -1,8 +1,8 @@
 // Bench measures sluice beside other consumers of SQS: each in a process of its own, one after the
 // other in rounds, against one server on loopback that answers after a fixed latency and counts.
 //
-//	go run ./bench          everything, about a quarter of an hour
-//	go run ./bench -quick   a first impression, 3 to 4 minutes
+//	go run ./bench          everything, about 50 minutes
+//	go run ./bench -quick   one short round of everything, less than 10 minutes
 //	go run ./bench -set all queues and loads that are like the world's, about an hour
 //
 // It writes tables, a chart and the raw figures to the folder results, and tells for each target of
@@ -86,11 +86,11 @@ type config struct {
 func parse(args []string) (config, error) {
 	var c config
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := flags.Bool("quick", false, "one short round: a first impression, not for quoting")
+	quick := flags.Bool("quick", false, "one short round of everything: a first impression, not for quoting")
 	rounds := flags.Int("rounds", 0, "how often each run is made; 0: 3, or 1 with -quick")
 	names := flags.String("set", "", "measure comma-separated `sets` of cells that are like the world, instead of all else: answers, servers, loads, latency, trickle or all; the results are world.md and world.jsonl")
 	scale := flags.Float64("scale", 1, "`factor` of all durations of a -set: 0.2 for a first impression")
-	window := flags.Duration("window", 0, "how long a busy run is measured; 0: 2s, or 1s with -quick")
+	window := flags.Duration("window", 0, "how long a busy run is measured; 0: 2s, or 600ms with -quick")
 	flags.StringVar(&c.only, "only", "", "make only the runs whose names contain one of these comma-separated `words`, and keep the results of the others; names are section/cell/peer/round, such as cells/L8-H0-C16/sluice/0")
 	flags.BoolVar(&c.resume, "resume", false, "keep the results that are there and make the runs that are missing")
 	flags.BoolVar(&c.report, "report", false, "make no runs, only the report of the results that are there")
@@ -157,7 +157,7 @@ func benchWorld(ctx context.Context, c config) error {
 	if !c.resume && c.only == "" {
 		j.forgetSets(c.sets)
 	}
-	control, stop, err := startServer(ctx)
+	control, stop, err := startServer(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -171,19 +171,64 @@ func benchWorld(ctx context.Context, c config) error {
 
 // runs makes the runs that are to be made.
 func runs(ctx context.Context, c config, j *journal) error {
-	control, stop, err := startServer(ctx)
+	control, stop, err := startServer(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer stop()
 	l := &lab{control: control, folder: c.out, node: filepath.Join(c.home, "node")}
-	clean, err := l.buildGoCloud(ctx, c.home)
-	if err != nil {
-		return err
-	}
+	plan := only(c.pace.plan(profiled, busyPeers), c.only)
+	plan, clean := l.prepare(ctx, c.home, plan)
 	defer clean()
-	plan := c.pace.plan([]string{"sluice", "expert", "expert-attributes"}, names(ctx, l.node))
-	return l.runPlan(ctx, only(plan, c.only), j, c.resume)
+	return l.runPlan(ctx, plan, j, c.resume)
+}
+
+// prepare gets ready what the jobs of a plan need, until clean is called. It leaves out those that
+// cannot be had here, and says so loudly.
+func (l *lab) prepare(ctx context.Context, home string, plan [][]Job) (rest [][]Job, clean func()) {
+	var cleaners []func()
+	for _, need := range []struct {
+		name string
+		of   func(Job) bool
+		get  func() (clean func(), err error)
+	}{
+		{goCloudPeer, func(j Job) bool { return j.Spec.Peer == goCloudPeer }, func() (func(), error) { return l.buildGoCloud(ctx, home) }},
+		{nodePeer, func(j Job) bool { return j.Spec.Peer == nodePeer }, func() (func(), error) { return nil, installNode(ctx, l.node) }},
+		{"runs with cores of their own", func(j Job) bool { return j.Apart }, func() (func(), error) { return l.startApart(ctx) }},
+	} {
+		if !slices.ContainsFunc(slices.Concat(plan...), need.of) {
+			continue
+		}
+		clean, err := need.get()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "\n!!! SKIPPED: %s: %v\n\n", need.name, err)
+			plan = leave(plan, need.of)
+		}
+		if clean != nil {
+			cleaners = append(cleaners, clean)
+		}
+	}
+	return plan, func() {
+		for _, clean := range cleaners {
+			clean()
+		}
+	}
+}
+
+// startApart starts a server that leaves half of the cores to consumers.
+func (l *lab) startApart(ctx context.Context) (stop func(), err error) {
+	theirs, ours, err := halves()
+	if err != nil {
+		return nil, err
+	}
+	control, stop, err := startServer(ctx, theirs)
+	if err != nil {
+		return nil, err
+	}
+	own := *l
+	own.control, own.cores = control, ours
+	l.apart = &own
+	return stop, nil
 }
 
 // runPlan makes the runs of a plan, and keeps their results; with resume only those that are missing.
@@ -228,7 +273,14 @@ const (
 	goCloudPeer = "go-cloud"
 )
 
-// buildGoCloud makes the program of the peer go-cloud, until clean is called.
+// The peers of the nine cells, and those whose processor time is profiled.
+var (
+	busyPeers = []string{"sluice", "expert", expertDefault, goCloudPeer, nodePeer, "article"}
+	profiled  = []string{"sluice", "expert", "expert-attributes"}
+)
+
+// buildGoCloud makes the program of the peer go-cloud. It is a module of its own, outside of the
+// workspace: what it brings along is nothing that tests of this repository have to build.
 func (l *lab) buildGoCloud(ctx context.Context, home string) (clean func(), err error) {
 	folder, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -236,23 +288,13 @@ func (l *lab) buildGoCloud(ctx context.Context, home string) (clean func(), err 
 	}
 	clean = func() { _ = os.RemoveAll(folder) }
 	l.gocloud = filepath.Join(folder, "gocloud")
-	build := exec.CommandContext(ctx, "go", "build", "-o", l.gocloud, "./gocloud")
-	build.Dir = home
+	build := exec.CommandContext(ctx, "go", "build", "-o", l.gocloud, ".")
+	build.Dir = filepath.Join(home, "gocloud")
+	build.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
-		clean()
-		return nil, fmt.Errorf("building go-cloud's consumer: %w: %s", err, last(string(out), 400))
+		return clean, fmt.Errorf("building its consumer: %w: %s", err, last(string(out), 400))
 	}
 	return clean, nil
-}
-
-// names are the peers that can be had here.
-func names(ctx context.Context, node string) []string {
-	list := []string{"sluice", "expert", goCloudPeer, "article"}
-	if err := installNode(ctx, node); err != nil {
-		fmt.Fprintf(os.Stderr, "\n!!! %s is SKIPPED: %v\n\n", nodePeer, err)
-		return list
-	}
-	return slices.Insert(list, 3, nodePeer)
 }
 
 // installNode makes sure that the peer in JavaScript can run.

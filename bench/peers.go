@@ -65,9 +65,24 @@ func keepLeases(ctx context.Context, client *sqs.Client, spec *child.Spec, _ *ch
 
 const longestPoll = 20 // seconds
 
-func receive(ctx context.Context, client *sqs.Client, url string, attributes ...types.MessageSystemAttributeName) ([]types.Message, error) {
+// An asker tells what a loop asks for besides bodies; empty: nothing.
+type asker struct {
+	system []types.MessageSystemAttributeName
+	own    []string // of the messages
+}
+
+// asking is what the loops of a run ask for.
+func asking(spec *child.Spec) asker {
+	if !spec.Attributes {
+		return asker{}
+	}
+	return asker{own: []string{"All"}}
+}
+
+func (a asker) receive(ctx context.Context, client *sqs.Client, url string) ([]types.Message, error) {
 	out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: longestPoll, MessageSystemAttributeNames: attributes,
+		QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: longestPoll,
+		MessageSystemAttributeNames: a.system, MessageAttributeNames: a.own,
 	})
 	if err != nil {
 		return nil, err
@@ -78,7 +93,7 @@ func receive(ctx context.Context, client *sqs.Client, url string, attributes ...
 // consumeArticle is the loop of every article about SQS: receive, handle one by one, delete one by one.
 func consumeArticle(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
 	for ctx.Err() == nil {
-		messages, err := receive(ctx, client, spec.QueueURL)
+		messages, err := asking(spec).receive(ctx, client, spec.QueueURL)
 		if err != nil {
 			continue // the SDK has waited and tried again
 		}
@@ -93,14 +108,18 @@ func consumeArticle(ctx context.Context, client *sqs.Client, spec *child.Spec, w
 // consumeExpert is what somebody writes who knows the bill: as many receivers as handlers, and
 // each receives ten, handles them one after the other, and deletes them in one call.
 func consumeExpert(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
-	return expert(ctx, client, spec, spec.Handlers, oneByOne(w))
+	return expert(ctx, client, spec, spec.Handlers, oneByOne(w), asking(spec))
 }
 
 // consumeExpertAttributes also asks for the attributes that sluice gives its handlers: receive
 // count, time of sending, and group.
 func consumeExpertAttributes(ctx context.Context, client *sqs.Client, spec *child.Spec, w *child.Work) error {
-	return expert(ctx, client, spec, spec.Handlers, oneByOne(w), types.MessageSystemAttributeNameApproximateReceiveCount,
-		types.MessageSystemAttributeNameSentTimestamp, types.MessageSystemAttributeNameMessageGroupId)
+	ask := asking(spec)
+	ask.system = []types.MessageSystemAttributeName{
+		types.MessageSystemAttributeNameApproximateReceiveCount,
+		types.MessageSystemAttributeNameSentTimestamp, types.MessageSystemAttributeNameMessageGroupId,
+	}
+	return expert(ctx, client, spec, spec.Handlers, oneByOne(w), ask)
 }
 
 func oneByOne(w *child.Work) func([]types.Message) {
@@ -119,15 +138,15 @@ func consumeExpertInner(ctx context.Context, client *sqs.Client, spec *child.Spe
 			wg.Go(func() { w.Do(*m.Body) })
 		}
 		wg.Wait()
-	})
+	}, asking(spec))
 }
 
-func expert(ctx context.Context, client *sqs.Client, spec *child.Spec, receivers int, handle func([]types.Message), attributes ...types.MessageSystemAttributeName) error {
+func expert(ctx context.Context, client *sqs.Client, spec *child.Spec, receivers int, handle func([]types.Message), ask asker) error {
 	var wg sync.WaitGroup
 	for range receivers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				messages, err := receive(ctx, client, spec.QueueURL, attributes...)
+				messages, err := ask.receive(ctx, client, spec.QueueURL)
 				if err != nil || len(messages) == 0 {
 					continue
 				}

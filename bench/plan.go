@@ -55,12 +55,16 @@ const (
 	sectionLocks   = "locks"
 )
 
+// expertDefault is what tables call the expert's loop on the SDK's default client.
+const expertDefault = "expert-sdk"
+
 // A Job is one run of one consumer.
 type Job struct {
 	Section string       `json:"section"`
 	Cell    string       `json:"cell"`
 	Peer    string       `json:"peer"` // as the tables call it
 	Round   int          `json:"round"`
+	Apart   bool         `json:"apart,omitzero"` // server and consumer have a half of the cores each
 	Setup   server.Setup `json:"setup"`
 	Spec    child.Spec   `json:"spec"`
 }
@@ -76,16 +80,17 @@ type Pace struct {
 	Faults time.Duration // at least 2 s: the outage is the second of them
 	Slow   time.Duration // of a trickle
 	Idle   time.Duration
+	Leases time.Duration // half a lease of 30 s at least: in that time each is renewed
 }
 
 var (
 	fullPace = Pace{
 		Rounds: 3, Warm: 700 * time.Millisecond, Window: 2 * time.Second,
-		Faults: 4 * time.Second, Slow: 10 * time.Second, Idle: 40 * time.Second,
+		Faults: 4 * time.Second, Slow: 10 * time.Second, Idle: 40 * time.Second, Leases: 45 * time.Second,
 	}
 	quickPace = Pace{
-		Rounds: 1, Warm: 400 * time.Millisecond, Window: 700 * time.Millisecond,
-		Faults: 3 * time.Second, Slow: 3 * time.Second, Idle: 20 * time.Second,
+		Rounds: 1, Warm: 300 * time.Millisecond, Window: 600 * time.Millisecond,
+		Faults: 3 * time.Second, Slow: 2 * time.Second, Idle: 20 * time.Second, Leases: 15 * time.Second,
 	}
 )
 
@@ -94,16 +99,19 @@ func (p Pace) plan(goPeers, all []string) [][]Job {
 	var plan [][]Job
 	for round := range p.Rounds {
 		plan = append(plan, p.busy(round, all)...)
+		for _, s := range p.comparisons() {
+			plan = append(plan, s.jobs(World{}, round)...)
+		}
 	}
 	for round := range p.Rounds {
 		plan = append(plan, p.faults(round)...)
 	}
 	for _, l := range latencies {
-		for _, peer := range without(all, "article") {
+		for _, peer := range without(all, "article", expertDefault) {
 			plan = append(plan, []Job{p.trickle(l, peer)})
 		}
 	}
-	plan = append(plan, p.quiet(without(all, "article")), []Job{p.leases()})
+	plan = append(plan, p.quiet(without(all, "article", expertDefault)), []Job{p.leases()})
 	plan = append(plan, p.profiles(goPeers)...)
 	return append(plan, p.locks()...)
 }
@@ -125,6 +133,9 @@ func (p Pace) busy(round int, names []string) [][]Job {
 // steady is a run with as many messages as it can take.
 func (p Pace) steady(section string, cell Cell, peer string, batch, round int) Job {
 	spec := child.Spec{Peer: peer, Handlers: cell.C, Handling: cell.H, Batch: batch, Warm: p.Warm, Window: p.Window}
+	if peer == expertDefault {
+		spec.Peer, spec.Client = theDefault.peer, theDefault.client
+	}
 	if batch > 0 {
 		spec.Handlers = (cell.C + batch - 1) / batch // as many messages are handled at once, or the few more that a whole call takes
 		peer = fmt.Sprintf("batches of %d", batch)
@@ -190,12 +201,12 @@ func (p Pace) quiet(names []string) []Job {
 
 // leases is a run in which messages are received and then only held.
 func (p Pace) leases() Job {
-	const filling, rounds = 15 * time.Second, 45 * time.Second // a lease of 30 s is renewed each 15 s
-	const size, calls = 10_000, 12                             // together the 120,000 messages that SQS lets a queue's consumers hold
+	const filling = 15 * time.Second
+	const size, calls = 10_000, 12 // together the 120,000 messages that SQS lets a queue's consumers hold
 	return Job{
 		Section: sectionLeases, Cell: "leases", Peer: leaseKeeper,
 		Setup: server.Setup{Latency: faultCell.L, Size: bodySize, Depth: depth},
-		Spec:  child.Spec{Peer: leaseKeeper, Handlers: calls, Batch: size, Warm: filling, Window: rounds},
+		Spec:  child.Spec{Peer: leaseKeeper, Handlers: calls, Batch: size, Warm: filling, Window: p.Leases},
 	}
 }
 
@@ -238,8 +249,19 @@ func duration(plan [][]Job) time.Duration {
 	return whole
 }
 
-func without(names []string, name string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == name })
+func without(names []string, others ...string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(s string) bool { return slices.Contains(others, s) })
+}
+
+// leave leaves jobs out of a plan.
+func leave(plan [][]Job, out func(Job) bool) [][]Job {
+	var kept [][]Job
+	for _, group := range plan {
+		if group = slices.DeleteFunc(group, out); len(group) > 0 {
+			kept = append(kept, group)
+		}
+	}
+	return kept
 }
 
 // only keeps the jobs whose keys contain one of the comma-separated words; none: all.
@@ -247,14 +269,7 @@ func only(plan [][]Job, words string) [][]Job {
 	if words == "" {
 		return plan
 	}
-	var kept [][]Job
-	for _, group := range plan {
-		group = slices.DeleteFunc(group, func(j Job) bool {
-			return !slices.ContainsFunc(strings.Split(words, ","), func(word string) bool { return strings.Contains(j.Key(), word) })
-		})
-		if len(group) > 0 {
-			kept = append(kept, group)
-		}
-	}
-	return kept
+	return leave(plan, func(j Job) bool {
+		return !slices.ContainsFunc(strings.Split(words, ","), func(word string) bool { return strings.Contains(j.Key(), word) })
+	})
 }

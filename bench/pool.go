@@ -33,7 +33,7 @@ func consumePool(ctx context.Context, client *sqs.Client, spec *child.Spec, w *c
 	for range poolReceivers {
 		receivers.Go(func() {
 			for ctx.Err() == nil {
-				messages, _ := receive(finish, client, spec.QueueURL) // after an error the SDK has waited and tried again
+				messages, _ := asking(spec).receive(finish, client, spec.QueueURL) // after an error the SDK has waited and tried again
 				for _, m := range messages {
 					received <- m
 				}

@@ -50,7 +50,7 @@ func (all Results) blocked(section, cell, peer string) sample {
 
 // peers are those that a section has, in the order of the tables.
 func (all Results) peers(section string) []string {
-	order := []string{"article", "expert", "expert-attributes", "expert-inner", "go-cloud", nodePeer, "sluice", "sluice, linger 200 ms", "batches of 10", "batches of 100", "batches of 1000"}
+	order := []string{"article", expertDefault, "expert", "expert-attributes", "expert-inner", "go-cloud", nodePeer, "sluice", "sluice, linger 200 ms", "batches of 10", "batches of 100", "batches of 1000"}
 	found := map[string]bool{}
 	for key := range all {
 		if key[0] == section {
@@ -64,6 +64,7 @@ func (all Results) peers(section string) []string {
 var titles = map[string]string{
 	"article":           "the article's loop",
 	"expert":            "the expert's loop",
+	expertDefault:       "the expert's loop, SDK's default client",
 	"expert-inner":      "the expert's loop, ten at once",
 	"expert-attributes": "the expert's loop, asking for sluice's attributes",
 	"go-cloud":          "go-cloud awssnssqs",
@@ -102,11 +103,15 @@ func report(folder string, records []Record) error {
 	all := gather(records)
 	var p page
 	p.linef("# Results\n")
-	p.linef("Made by `go run ./bench` on %d cores with %s; `runs.jsonl` has the raw figures, [the page above](../README.md) says what they mean.\n", runtime.NumCPU(), runtime.Version())
 	p.linef("![messages a second of each consumer](throughput.svg)\n")
-	verdicts := targets(all)
-	p.targets(verdicts)
 	p.throughput(all)
+	p.reading()
+	p.costs(all)
+	for _, s := range fullPace.comparisons() {
+		if len(s.rows(all)) > 0 {
+			p.set(all, s)
+		}
+	}
 	p.trickles(all)
 	p.idle(all)
 	p.faults(all)
@@ -114,6 +119,8 @@ func report(folder string, records []Record) error {
 		return err
 	}
 	p.details(all)
+	verdicts := targets(all)
+	p.targets(verdicts)
 	if err := os.WriteFile(filepath.Join(folder, "results.md"), p.Bytes(), 0o644); err != nil {
 		return err
 	}
@@ -126,6 +133,36 @@ func report(folder string, records []Record) error {
 	}
 	fmt.Printf("\nTables and chart: %s\n", filepath.Join(folder, "results.md"))
 	return nil
+}
+
+// reading says how the tables are to be read, in one paragraph.
+func (p *page) reading() {
+	p.linef("Made by `go run ./bench` on %d cores with %s. Each consumer runs in a process of its own, against one server on loopback that answers after a latency of L ms. "+
+		"Handlers take H ms, and C of them run at once. All figures are medians of interleaved rounds, ± half their range. Ratios are taken within a round: a machine's speed drifts, so compare ratios and not figures of different days. "+
+		"0.200 calls a message is the least there is. Bodies have %d bytes where nothing else is said. The [targets](#targets) stand at the end. "+
+		"[The page above](../README.md) says how all this is measured, and `runs.jsonl` has the raw figures.\n", runtime.NumCPU(), runtime.Version(), bodySize)
+}
+
+// costs writes the processor time and the allocations of a message beside the expert's loop.
+func (p *page) costs(all Results) {
+	p.linef("## Processor time beside the expert's loop\n")
+	p.linef("Microseconds for each message · as a share of the loop's on the SDK's default client · of the loop's on the client of all others · allocations for each message.\n")
+	own := []struct{ section, peer string }{{sectionCells, ourEvents.name}, {sectionBatches, ourBatches(10).name}, {sectionBatches, ourHundred.name}, {sectionBatches, ourBatches(1000).name}}
+	heads := make([]string, 1, 1+len(own))
+	for _, o := range own {
+		heads = append(heads, title(o.peer))
+	}
+	rows := make([][]string, 0, len(cells()))
+	for _, c := range cells() {
+		rows = append(rows, row(c.title(), own, func(o struct{ section, peer string }) string {
+			cpu := all.of(o.section, c.String(), o.peer, (*Record).cpu)
+			beside := func(loop string) string {
+				return textOf(all.against(o.section, c.String(), o.peer, loop, (*Record).cpu), "%.2f")
+			}
+			return fmt.Sprintf("%s · %s · %s · %s", textOf(cpu, "%.0f"), beside(expertDefault), beside("expert"), textOf(all.of(o.section, c.String(), o.peer, (*Record).allocs), "%.1f"))
+		}))
+	}
+	p.table(heads, rows)
 }
 
 // throughput writes the main table, for each latency.
@@ -192,7 +229,7 @@ func (p *page) details(all Results) {
 	p.linef("Held: from receive to delete, as the server sees it. Again: deliveries beyond a message's first. Peaks are of the window, connections of the whole run. For mutexes: how long goroutines waited for them, of all together, as a share of the window.\n")
 	heads := []string{
 		"", "receives/msg", "deletes/msg", "other/msg", "allocs/msg", "B/msg", "RSS MB", "peak in flight", "peak receives", "peak deletes",
-		"held p50 ms", "held p99 ms", "again", "connections", "for mutexes",
+		"held p50 ms", "held p99 ms", "again", "connections", "of the bound", "for mutexes",
 	}
 	for _, c := range cells() {
 		p.linef("### %s\n", c.title())
@@ -233,7 +270,8 @@ func (all Results) detail(section, cell, peer string) []string {
 	add("%.1f", func(r *Record) float64 { return milliseconds(r.Result.After.HeldP50) })
 	add("%.1f", func(r *Record) float64 { return milliseconds(r.Result.After.HeldP99) })
 	add("%.0f", (*Record).again)
-	add("%.0f", func(r *Record) float64 { return float64(r.Result.After.Connections) })
+	add("%.0f", (*Record).connections)
+	add("%.2f", (*Record).ofBound)
 	if s := all.blocked(section, cell, peer); len(s) > 0 {
 		return append(row, fmt.Sprintf("%.2f %%", s.median()))
 	}

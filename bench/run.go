@@ -33,11 +33,24 @@ type lab struct {
 	folder  string // results go there
 	node    string // folder of the peer in JavaScript
 	gocloud string // program of the peer go-cloud
+	cores   []int  // for consumers; nil: all
+	apart   *lab   // has a server with cores of its own; nil: there is none
 }
 
 // run makes one run of one consumer.
 func (l *lab) run(ctx context.Context, job Job) (*Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, job.Spec.Warm+job.Spec.Window+30*time.Second)
+	if job.Apart {
+		if l.apart == nil {
+			return nil, errors.New("server and consumer cannot have cores of their own here")
+		}
+		job.Apart = false
+		record, err := l.apart.run(ctx, job)
+		if record != nil {
+			record.Apart = true
+		}
+		return record, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, job.Spec.Warm+job.Spec.Window+time.Minute)
 	defer cancel()
 	var run server.Run
 	if err := l.call(ctx, http.MethodPost, "/runs", job.Setup, &run); err != nil {
@@ -45,7 +58,7 @@ func (l *lab) run(ctx context.Context, job Job) (*Record, error) {
 	}
 	path := fmt.Sprintf("/runs/%d", run.ID)
 	defer func() { _ = l.call(context.WithoutCancel(ctx), http.MethodDelete, path, nil, nil) }()
-	job.Spec.Endpoint, job.Spec.QueueURL, job.Spec.Mark = run.Endpoint, run.QueueURL, l.control+path+"/mark"
+	job.Spec.Endpoint, job.Spec.QueueURL, job.Spec.CA, job.Spec.Mark = run.Endpoint, run.QueueURL, run.CA, l.control+path+"/mark"
 	for _, file := range []*string{&job.Spec.Profile, &job.Spec.Locks} {
 		if *file != "" {
 			*file = filepath.Join(l.folder, *file)
@@ -55,7 +68,7 @@ func (l *lab) run(ctx context.Context, job Job) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	job.Spec.Endpoint, job.Spec.QueueURL, job.Spec.Mark = "", "", "" // of no interest later
+	job.Spec.Endpoint, job.Spec.QueueURL, job.Spec.CA, job.Spec.Mark = "", "", "", "" // of no interest later
 	return &Record{Job: job, Result: *result}, nil
 }
 
@@ -70,14 +83,16 @@ func (l *lab) child(ctx context.Context, spec *child.Spec) (*child.Result, error
 		return nil, err
 	}
 	cmd.Env = append(os.Environ(), child.Variable+"="+string(text))
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
-	out, err := cmd.Output()
-	if err != nil {
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := startOn(l.cores, cmd); err != nil {
+		return nil, err
+	}
+	if err := cmd.Wait(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, last(complaints.String(), 400))
 	}
 	var result child.Result
-	if err := json.Unmarshal(out, &result); err != nil {
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
 		return nil, fmt.Errorf("reading the result: %w", err)
 	}
 	return &result, nil
@@ -143,8 +158,9 @@ func (l *lab) together(ctx context.Context, group []Job) ([]*Record, error) {
 // serverVariable is the environment variable that makes this program the server's process.
 const serverVariable = "SLUICE_BENCH_SERVER"
 
-// startServer starts the server's process and returns its control URL, and what ends it.
-func startServer(ctx context.Context) (control string, stop func(), err error) {
+// startServer starts the server's process on some cores, nil for all, and returns its control URL,
+// and what ends it.
+func startServer(ctx context.Context, cores []int) (control string, stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", nil, err
@@ -161,7 +177,7 @@ func startServer(ctx context.Context) (control string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startOn(cores, cmd); err != nil {
 		return "", nil, err
 	}
 	stop = func() {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -57,10 +59,10 @@ func (r *Record) window() time.Duration { return r.Result.After.At.Sub(r.Result.
 // messages are those deleted in the window.
 func (r *Record) messages() float64 { return float64(r.Result.After.Deleted - r.Result.Before.Deleted) }
 
-// per is n for each message.
+// per is n for each message. Without messages it is infinite: a run that brought nothing meets no target.
 func (r *Record) per(n float64) float64 {
 	if r.messages() == 0 {
-		return 0
+		return math.Inf(1)
 	}
 	return n / r.messages()
 }
@@ -89,6 +91,26 @@ func (r *Record) serverCPU() float64 {
 	return r.per(float64((r.Result.After.CPU - r.Result.Before.CPU).Microseconds()))
 }
 
+// busy is the share of its cores that the consumer used.
+func (r *Record) busy() float64 {
+	return r.Result.CPU.Seconds() / r.window().Seconds() / float64(r.cores())
+}
+
+// serverBusy is that of the server.
+func (r *Record) serverBusy() float64 {
+	return (r.Result.After.CPU - r.Result.Before.CPU).Seconds() / r.window().Seconds() / float64(max(1, r.Result.After.Cores))
+}
+
+// cores are those that the consumer could use.
+func (r *Record) cores() int {
+	if r.Result.Cores == 0 {
+		return runtime.NumCPU() // a consumer that cannot tell
+	}
+	return r.Result.Cores
+}
+
+func (r *Record) connections() float64 { return float64(r.Result.After.Connections) }
+
 func (r *Record) allocs() float64 { return r.per(float64(r.Result.Allocs)) }
 
 func (r *Record) bytes() float64 { return r.per(float64(r.Result.Bytes)) }
@@ -112,6 +134,9 @@ func (r *Record) rss() float64 { return float64(r.Result.PeakRSS) / 1e6 }
 
 // line is the run in one line.
 func (r *Record) line() string {
+	if r.messages() == 0 {
+		return fmt.Sprintf("%-44s no messages  in flight %d", r.Key(), r.Result.After.PeakInFlight)
+	}
 	s := fmt.Sprintf("%-44s %7.0f msg/s  %.3f calls/msg  %6.1f µs/msg  %5.1f allocs/msg  in flight %d", r.Key(), r.rate(), r.per(r.calls("")), r.cpu(), r.allocs(), r.Result.After.PeakInFlight)
 	if len(r.Result.After.Left) > 0 {
 		s += fmt.Sprintf("  left %v", r.Result.After.Left)

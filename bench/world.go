@@ -83,6 +83,8 @@ type contender struct {
 	peer  string
 	batch int
 	wait  time.Duration
+
+	client string // of [child.Spec]
 }
 
 var (
@@ -104,7 +106,7 @@ func (c contender) job(section, cell string, round, messages int) Job {
 	return Job{
 		Section: section, Cell: cell, Peer: c.name, Round: round,
 		Setup: server.Setup{Size: bodySize, Seed: uint64(round) + 1},
-		Spec:  child.Spec{Peer: c.peer, Batch: c.batch, Wait: c.wait, Handlers: calls},
+		Spec:  child.Spec{Peer: c.peer, Batch: c.batch, Wait: c.wait, Handlers: calls, Client: c.client},
 	}
 }
 

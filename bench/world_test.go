@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,7 +115,7 @@ func TestCallsAreCountedForWhatTheyBring(t *testing.T) {
 	r := ran(tricklesSet(), "sluice", 0, 1000, 100, 50)
 	r.Result.After.Deleted = 500 // the batch at the end is still being handled
 	require.InDelta(t, 0.1+0.1, r.callsEach(), 1e-9)
-	require.Zero(t, (&Record{}).callsEach())
+	require.True(t, math.IsInf((&Record{}).callsEach(), 1), "a run without messages meets no target")
 }
 
 func TestAnswersSayHowManyCallsAMessageCosts(t *testing.T) {

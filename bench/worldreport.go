@@ -86,6 +86,7 @@ type aim struct {
 	limit  float64
 	least  bool // the figure is to be the limit or more, not the limit or less
 	format string
+	than   string // what the figure is compared with; empty: the target says so
 }
 
 func atMost(target string, s sample, limit float64, format string) aim {
@@ -98,6 +99,9 @@ func atLeast(target string, s sample, limit float64, format string) aim {
 
 // look notes the aim in a check.
 func (a aim) look(c *check, where string) {
+	if a.than != "" {
+		where = strings.TrimSpace(where + " " + a.than)
+	}
 	if a.least {
 		c.atLeast(where, a.figure, a.limit, a.format)
 		return
@@ -105,16 +109,19 @@ func (a aim) look(c *check, where string) {
 	c.atMost(where, a.figure, a.limit, a.format)
 }
 
-// result is the aims' field in a row: whether all are met, or which are not.
+// result is the aims' field in a row: whether all are met, or which are not. A row without aims has none.
 func result(aims []aim) string {
+	if len(aims) == 0 {
+		return "–"
+	}
 	var missed []string
 	known := false
 	for _, a := range aims {
 		c := check{target: a.target}
 		a.look(&c, "")
-		known = known || c.any
+		known = known || c.looked > 0
 		if len(c.missed) > 0 {
-			missed = append(missed, "**not met**: "+a.target+":"+c.missed[0])
+			missed = append(missed, "**not met**: "+a.target+": "+strings.TrimSpace(c.missed[0]))
 		}
 	}
 	switch {
@@ -156,9 +163,11 @@ func (s set) verdicts(all Results) []Verdict {
 		if !ours(row.peer) {
 			continue
 		}
-		for i, a := range s.aims(all, row.cell, row.peer) {
-			if i == len(checks) {
-				checks = append(checks, &check{target: s.section + ": " + a.target})
+		for _, a := range s.aims(all, row.cell, row.peer) {
+			target := s.section + ": " + a.target
+			i := slices.IndexFunc(checks, func(c *check) bool { return c.target == target })
+			if i < 0 {
+				i, checks = len(checks), append(checks, &check{target: target})
 			}
 			a.look(checks[i], row.cell+", "+row.peer+":")
 		}

@@ -4,6 +4,8 @@ package child
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +22,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -32,7 +35,8 @@ type Spec struct {
 	Peer     string `json:"peer"`
 	Endpoint string `json:"endpoint"` // of SQS
 	QueueURL string `json:"queueUrl"`
-	Mark     string `json:"mark"` // URL to post to at the window's beginning and end
+	Mark     string `json:"mark"`        // URL to post to at the window's beginning and end
+	CA       string `json:"ca,omitzero"` // whom to trust over TLS, in PEM; empty: whom the machine trusts
 
 	Handlers int           `json:"handlers"`      // C: handler calls at once
 	Handling time.Duration `json:"handling"`      // H: time of each
@@ -48,7 +52,13 @@ type Spec struct {
 	Consumers int           `json:"consumers,omitzero"` // of the queue, all in this process, each with a client of its own; 0: 1
 	Leaves    time.Duration `json:"leaves,omitzero"`    // the last of them is stopped after that time; 0: it stays
 	Early     bool          `json:"early,omitzero"`     // the load begins with the consumers, not with the window
+
+	Client     string `json:"client,omitzero"`     // [SDKClient], or empty for sluice's
+	Attributes bool   `json:"attributes,omitzero"` // hand-written loops ask for the messages' attributes, as sluice does
 }
+
+// SDKClient is the client that the SDK makes by default.
+const SDKClient = "sdk"
 
 // A Result is what a consumer's process has measured, and the server's counts at both ends of the window.
 type Result struct {
@@ -62,6 +72,7 @@ type Result struct {
 	Blocked  *float64      `json:"blocked"`  // seconds that goroutines waited for mutexes in the window, of all together; nil: cannot be told
 	Latency  time.Duration `json:"latency"`  // of a call as the client saw it before the run, median
 	Handling time.Duration `json:"handling"` // of a handler call as it was, mean
+	Cores    int           `json:"cores"`    // that the process could use at once
 	ToStart  []int64       `json:"toStart"`  // nanoseconds from send to handler start, of stamped messages; of many messages only quantiles
 }
 
@@ -82,7 +93,10 @@ func Run(text string, peers map[string]Peer) error {
 	if peer == nil {
 		return fmt.Errorf("peer is %q, which there is not", spec.Peer)
 	}
-	client := NewClient(spec.Endpoint)
+	client, err := NewClient(&spec)
+	if err != nil {
+		return err
+	}
 	latency, err := probe(client, spec.QueueURL)
 	if err != nil {
 		return err
@@ -94,7 +108,9 @@ func Run(text string, peers map[string]Peer) error {
 	}
 	w := NewWork(&spec)
 	ended := make(chan error, 1)
-	consume(&spec, w, peer, client, ended)
+	if err := consume(&spec, w, peer, client, ended); err != nil {
+		return err
+	}
 	res, err := observe(&spec, w, ended)
 	if err != nil {
 		return err
@@ -105,7 +121,7 @@ func Run(text string, peers map[string]Peer) error {
 
 // consume starts the consumers, which end with the process. The first has the given client. One
 // that ends by itself is an error.
-func consume(spec *Spec, w *Work, peer Peer, client *sqs.Client, ended chan<- error) {
+func consume(spec *Spec, w *Work, peer Peer, client *sqs.Client, ended chan<- error) error {
 	for i := range max(1, spec.Consumers) {
 		ctx, cancel := context.WithCancel(context.Background())
 		if spec.Leaves > 0 && i == spec.Consumers-1 {
@@ -113,7 +129,11 @@ func consume(spec *Spec, w *Work, peer Peer, client *sqs.Client, ended chan<- er
 		}
 		own := client
 		if i > 0 {
-			own = NewClient(spec.Endpoint)
+			var err error
+			if own, err = NewClient(spec); err != nil {
+				cancel()
+				return err
+			}
 		}
 		go func() {
 			defer cancel()
@@ -122,6 +142,7 @@ func consume(spec *Spec, w *Work, peer Peer, client *sqs.Client, ended chan<- er
 			}
 		}()
 	}
+	return nil
 }
 
 // observe waits for the window and measures it.
@@ -155,7 +176,7 @@ func observe(spec *Spec, w *Work, ended <-chan error) (*Result, error) {
 	res := &Result{
 		Before: before.server, After: after.server,
 		CPU: after.cpu - before.cpu, Allocs: after.allocs - before.allocs, Bytes: after.bytes - before.bytes,
-		PeakRSS: peakRSS(), Blocked: new(after.blocked - before.blocked),
+		PeakRSS: peakRSS(), Blocked: new(after.blocked - before.blocked), Cores: runtime.GOMAXPROCS(0),
 	}
 	w.report(res)
 	return res, nil
@@ -335,13 +356,35 @@ func peakRSS() int {
 	return 0
 }
 
-// NewClient returns the client that all peers in Go share, sluice's own for everybody: with the ten
-// idle connections of the SDK's it would be reconnecting that is compared. It also sends requests so
-// that no answer is lost. All else is stock, retries included.
-func NewClient(endpoint string) *sqs.Client {
-	return sluice.NewClient(aws.Config{
+// NewClient returns the client that spec asks for. Peers in Go share sluice's own: with the ten idle
+// connections of the SDK's it would be reconnecting that is compared. It also sends requests so that
+// no answer is lost. All else is stock, retries included. The loop that one writes by hand is
+// measured with the SDK's too.
+func NewClient(spec *Spec) (*sqs.Client, error) {
+	cfg := aws.Config{
 		Region:       "us-east-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("bench", "bench", ""),
-		BaseEndpoint: &endpoint,
+		BaseEndpoint: &spec.Endpoint,
+	}
+	if spec.CA != "" {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM([]byte(spec.CA)) {
+			return nil, errors.New("the spec's CA has no certificate")
+		}
+		cfg.HTTPClient = trusting(pool)
+	}
+	if spec.Client == SDKClient {
+		return sqs.NewFromConfig(cfg), nil
+	}
+	return sluice.NewClient(cfg), nil
+}
+
+// trusting is the SDK's HTTP client as the SDK makes it for a CA bundle.
+func trusting(pool *x509.CertPool) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		if t.TLSClientConfig == nil {
+			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		t.TLSClientConfig.RootCAs = pool
 	})
 }

@@ -41,7 +41,7 @@ func TestTheLastConsumerLeaves(t *testing.T) {
 			}
 		}
 		ended := make(chan error, 3)
-		consume(spec, NewWork(spec), peer, nil, ended)
+		require.NoError(t, consume(spec, NewWork(spec), peer, nil, ended))
 		time.Sleep(time.Hour)
 		require.Equal(t, time.Minute, <-left)
 		require.Empty(t, left, "the others stay")
@@ -56,7 +56,17 @@ func TestAConsumerThatEndsByItselfIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
 		ended := make(chan error, 1)
-		consume(&Spec{}, NewWork(&Spec{}), func(context.Context, *sqs.Client, *Spec, *Work) error { return broken }, nil, ended)
+		require.NoError(t, consume(&Spec{}, NewWork(&Spec{}), func(context.Context, *sqs.Client, *Spec, *Work) error { return broken }, nil, ended))
 		require.ErrorIs(t, <-ended, broken)
 	})
+}
+
+func TestAClientNeedsACertificateToTrust(t *testing.T) {
+	_, err := NewClient(&Spec{Endpoint: "https://127.0.0.1:1", CA: "no PEM"})
+	require.EqualError(t, err, "the spec's CA has no certificate")
+	for _, kind := range []string{"", SDKClient} {
+		client, err := NewClient(&Spec{Endpoint: "http://127.0.0.1:1", Client: kind})
+		require.NoError(t, err)
+		require.NotNil(t, client)
+	}
 }

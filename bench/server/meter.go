@@ -2,6 +2,7 @@ package server
 
 import (
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -30,7 +31,8 @@ type Snapshot struct {
 	HeldP50      time.Duration `json:"heldP50"`      // from receive to delete; since the mark before
 	HeldP99      time.Duration `json:"heldP99"`
 
-	CPU time.Duration `json:"cpu"` // of the whole server process
+	CPU   time.Duration `json:"cpu"`   // of the whole server process
+	Cores int           `json:"cores"` // that it could use at once
 }
 
 // A meter counts what one consumer does. It is told of calls by the HTTP handler, and of messages
@@ -142,7 +144,7 @@ func (m *meter) mark() Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.now
-	s.At, s.CPU = time.Now(), CPU()
+	s.At, s.CPU, s.Cores = time.Now(), CPU(), runtime.GOMAXPROCS(0)
 	s.Calls, s.Failed = maps.Clone(s.Calls), maps.Clone(s.Failed)
 	s.Left = slices.Clone(s.Left)
 	slices.Sort(m.held)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +15,11 @@ import (
 	"github.com/sluice-go/sluice/sqstest"
 )
 
-const queueName = "orders"
+// Names of the queue.
+const (
+	queueName = "orders"
+	fifoName  = queueName + ".fifo"
+)
 
 // A run is one consumer's queue, port and counters.
 type run struct {
@@ -28,9 +31,10 @@ type run struct {
 	queues   *sqstest.Server
 	meter    *meter
 	http     *http.Server
+	identity *identity // nil: plain HTTP
 	endpoint string
 	url      string
-	body     string
+	supply   supply
 
 	ctx    context.Context //nolint:containedctx // the life of the run, which no call spans
 	cancel context.CancelFunc
@@ -38,7 +42,8 @@ type run struct {
 	wg     sync.WaitGroup // all goroutines of the run
 }
 
-func newRun(p *pacer, setup Setup) (*run, error) {
+// newRun begins a run, over TLS if it has an identity.
+func newRun(p *pacer, setup Setup, own *identity) (*run, error) {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listening for a run: %w", err)
@@ -46,18 +51,17 @@ func newRun(p *pacer, setup Setup) (*run, error) {
 	r := &run{
 		setup: setup, pacer: p, meter: newMeter(), delay: setup.delay(),
 		chance: newChance(setup.Seed, forCalls), arrivals: newChance(setup.Seed, forLoad),
-		endpoint: "http://" + listener.Addr().String(),
+		endpoint: own.scheme() + "://" + listener.Addr().String(), identity: own, supply: newSupply(&setup),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.queues = sqstest.New(r.world()...)
-	r.url = r.queues.MustCreateQueue(queueName, nil)
-	r.body = strings.Repeat("x", setup.Size)
+	r.url = r.queues.MustCreateQueue(setup.queue(), nil)
 	if err := r.inject(); err != nil {
 		r.cancel()
 		_ = listener.Close()
 		return nil, err
 	}
-	r.fill(setup.Depth, r.body)
+	r.fill(setup.Depth, r.supply.body)
 	r.queues.Observe(r.meter.happened)
 	r.http = &http.Server{
 		Handler: r, ReadHeaderTimeout: 10 * time.Second,
@@ -68,7 +72,7 @@ func newRun(p *pacer, setup Setup) (*run, error) {
 			}
 		},
 	}
-	r.wg.Go(func() { _ = r.http.Serve(listener) }) // until close
+	r.wg.Go(func() { _ = r.serve(listener) }) // until close
 	if setup.Depth > 0 {
 		r.wg.Go(r.refill)
 	}
@@ -124,25 +128,32 @@ func (l *late) WriteHeader(status int) {
 	l.ResponseWriter.WriteHeader(status)
 }
 
+// serve answers calls until the run is closed.
+func (r *run) serve(listener net.Listener) error {
+	if r.identity == nil {
+		return r.http.Serve(listener)
+	}
+	r.http.TLSConfig = r.identity.config()
+	return r.http.ServeTLS(listener, "", "")
+}
+
 // fill sends n messages with the same body, without latency and uncounted.
 func (r *run) fill(n int, body string) {
-	for ; n > 0; n -= 10 {
-		entries := make([]types.SendMessageBatchRequestEntry, min(10, n))
+	for n > 0 {
+		entries := make([]types.SendMessageBatchRequestEntry, min(r.supply.entries, n))
 		for i := range entries {
-			entries[i] = types.SendMessageBatchRequestEntry{Id: &digits[i], MessageBody: &body}
+			entries[i] = r.supply.entry(i, body)
 		}
 		if _, err := r.queues.SendMessageBatch(r.ctx, &sqs.SendMessageBatchInput{QueueUrl: &r.url, Entries: entries}); err != nil {
 			return // the run is over
 		}
+		n -= len(entries)
 	}
 }
 
-var digits = [...]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
-
 // refill keeps the queue as deep as it was, however fast the consumer is.
 func (r *run) refill() {
-	const often = 20 * time.Millisecond
-	tick := time.NewTicker(often)
+	tick := time.NewTicker(r.setup.refillEvery())
 	defer tick.Stop()
 	for taken := 0; ; {
 		select {
@@ -154,7 +165,7 @@ func (r *run) refill() {
 		more := r.meter.now.Received - r.meter.now.Again - taken
 		r.meter.mu.Unlock()
 		taken += more
-		r.fill(more, r.body)
+		r.fill(more, r.supply.body)
 	}
 }
 
@@ -182,5 +193,6 @@ func (r *run) sendOne(way time.Duration) {
 // stamped is a body that begins with the time.
 func (r *run) stamped() string {
 	stamp := strconv.FormatInt(time.Now().UnixNano(), 10)
-	return stamp + " " + r.body[min(len(r.body), len(stamp)+1):]
+	body := r.supply.body
+	return stamp + " " + body[min(len(body), len(stamp)+1):]
 }

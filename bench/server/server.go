@@ -34,6 +34,11 @@ type Setup struct {
 	Tails   bool          `json:"tails,omitzero"`   // 2 % of the calls take 500 ms more
 	Empty   float64       `json:"empty,omitzero"`   // share of the receives that are answered with nothing, at once
 	Load    []Phase       `json:"load,omitzero"`    // what is sent from the first mark on, one phase after the other; none: see Rate
+
+	TLS        bool `json:"tls,omitzero"`        // the run speaks TLS 1.3 and offers h2
+	JSON       bool `json:"json,omitzero"`       // bodies are JSON documents, full of quotes; else they are one letter again and again
+	Attributes int  `json:"attributes,omitzero"` // of each message, with values of 16 bytes
+	Groups     int  `json:"groups,omitzero"`     // message groups of a FIFO queue, which take turns; 0: it is a standard queue
 }
 
 // Answers are sizes of answers: each number of messages from Least to Most is as likely.
@@ -55,11 +60,13 @@ type Run struct {
 	ID       int    `json:"id"`
 	Endpoint string `json:"endpoint"` // of SQS, for this run
 	QueueURL string `json:"queueUrl"`
+	CA       string `json:"ca,omitzero"` // who signed the server's certificate, in PEM; empty: it speaks no TLS
 }
 
 // A Server sets up runs.
 type Server struct {
-	pacer *pacer
+	pacer    *pacer
+	identity func() (*identity, error) // made once, when it is needed
 
 	mu    sync.Mutex // guards the fields below
 	runs  map[int]*run
@@ -72,7 +79,7 @@ func Serve(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	s := &Server{pacer: p, runs: map[int]*run{}}
+	s := &Server{pacer: p, identity: sync.OnceValues(newIdentity), runs: map[int]*run{}}
 	go func() { panic(p.run()) }() // as long as the process; without it every call would hang
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /runs", s.create)
@@ -93,7 +100,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "decoding the setup: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	one, err := newRun(s.pacer, setup)
+	one, err := s.start(setup)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -103,7 +110,18 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	id := s.count
 	s.runs[id] = one
 	s.mu.Unlock()
-	reply(w, Run{ID: id, Endpoint: one.endpoint, QueueURL: one.url})
+	reply(w, Run{ID: id, Endpoint: one.endpoint, QueueURL: one.url, CA: one.identity.authority()})
+}
+
+func (s *Server) start(setup Setup) (*run, error) {
+	if !setup.TLS {
+		return newRun(s.pacer, setup, nil)
+	}
+	own, err := s.identity()
+	if err != nil {
+		return nil, err
+	}
+	return newRun(s.pacer, setup, own)
 }
 
 func (s *Server) mark(w http.ResponseWriter, r *http.Request) {

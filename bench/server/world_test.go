@@ -84,10 +84,10 @@ func TestASeedDrawsTheSameAgain(t *testing.T) {
 func quiet(t *testing.T, setup Setup) *run {
 	t.Helper()
 	clock := &virtual{timer: time.NewTimer(time.Hour), done: make(chan struct{})}
-	r := &run{setup: setup, pacer: &pacer{alarm: clock}, chance: newChance(1, forCalls), arrivals: newChance(1, forLoad), delay: setup.delay(), meter: newMeter(), body: "x"}
+	r := &run{setup: setup, pacer: &pacer{alarm: clock}, chance: newChance(1, forCalls), arrivals: newChance(1, forLoad), delay: setup.delay(), meter: newMeter(), supply: newSupply(&setup)}
 	r.ctx, r.cancel = context.WithCancel(t.Context())
 	r.queues = sqstest.New(r.world()...)
-	r.url = r.queues.MustCreateQueue(queueName, nil)
+	r.url = r.queues.MustCreateQueue(setup.queue(), nil)
 	go func() { _ = r.pacer.run() }()
 	t.Cleanup(func() {
 		r.cancel()
