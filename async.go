@@ -165,7 +165,7 @@ func isolate(fn func()) error {
 
 // A work is one call of the handler, as its goroutine sees it.
 type work struct {
-	*engine.Call
+	engine.Call
 
 	messages []*Message
 	err      error
@@ -176,13 +176,21 @@ type work struct {
 	}
 }
 
+// newCall returns an empty call for the engine, with the work that it is part of.
+func newCall() *engine.Call {
+	w := new(work)
+	w.Payload = w
+	return &w.Call
+}
+
 // errExit is the error of a handler that called runtime.Goexit.
 var errExit PanicError
 
 // handle calls the handler, and finds out what it says of each message. Called by a goroutine of
 // the handlers. What comes after the handler is done also if that panics or ends the goroutine.
 func (r *run) handle(ctx context.Context, c *engine.Call) {
-	w := &work{Call: c, err: &errExit}
+	w, _ := c.Payload.(*work) // newCall has put it there
+	w.err = &errExit
 	w.messages = w.single.message[:]
 	if n := len(c.Batch); n > 1 {
 		w.messages = make([]*Message, n)
@@ -216,7 +224,7 @@ func (r *run) conclude(w *work) {
 	if r.c.opts.DeadLetterQueueURL == "" {
 		w.failDeadLetters()
 	}
-	r.engine.MarkUnhandled(w.Call)
+	r.engine.MarkUnhandled(&w.Call)
 	r.askDelays(w)
 	r.told(w)
 }
@@ -287,7 +295,9 @@ func (r *run) told(w *work) {
 		}
 	}
 	n.Succeeded.Add(int64(succeeded))
-	n.Failed.Add(int64(failed))
+	if failed > 0 {
+		n.Failed.Add(int64(failed))
+	}
 	if p := w.panicked; p != nil {
 		n.Panics.Add(1)
 		r.Log(slog.LevelError, "the handler panicked", "panic", p.Error(), "stack", string(p.Stack))

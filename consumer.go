@@ -735,7 +735,7 @@ func newRun(c *Consumer, drain bool) *run {
 	}
 	r.queue = &sqsapi.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
 	r.engine = engine.New(engine.Config{
-		Settings: c.settings(drain), Transport: r, Handle: r.handle, Told: r, Counters: &c.counters,
+		Settings: c.settings(drain), Transport: r, NewCall: newCall, Handle: r.handle, Told: r, Counters: &c.counters,
 		Clock: elapsed.New(o.ahead), Rand: o.rand, Paused: c.paused.Load, TellSettled: o.Hooks.Settled != nil,
 	})
 	return r

@@ -75,12 +75,17 @@ func (b *Batcher[T]) Flush() {
 // Widen lets up to so many calls be out at once from now on, if that is more than before.
 func (b *Batcher[T]) Widen(calls int) { b.calls = max(b.calls, calls) }
 
+// Ready reports whether a call is to be made now: then [Batcher.Next] returns its entries.
+func (b *Batcher[T]) Ready(now time.Time) bool {
+	b.requeue(now)
+	return b.flying < b.calls && b.ready(now)
+}
+
 // Next moves the entries of the next call into the given slice, as many as it has room for,
 // and returns how many. 0: no call is to be made now. The call is out until
 // [Batcher.Returned].
 func (b *Batcher[T]) Next(now time.Time, into []T) (n int) {
-	b.requeue(now)
-	if b.flying >= b.calls || !b.ready(now) {
+	if !b.Ready(now) {
 		return 0
 	}
 	n = copy(into[:min(b.size, len(into))], b.waiting())

@@ -11,13 +11,15 @@ import (
 // A Call is one call of the handler. The loop owns it before and after; while the handler
 // runs, what has a capital letter belongs to the goroutine of the handler.
 type Call struct {
+	Payload  any // what Config.NewCall has put there
 	Batch    []*Message
 	Outcomes []Outcome // of each message; filled by Config.Handle
 	Reason   Reason    // why the batch was handed over
 	Began    time.Time
 	Took     time.Duration // filled by Config.Handle
 
-	cancel  context.CancelCauseFunc
+	calls   *calls
+	context *callContext
 	cause   error // why its context has ended; nil: it had not when the handler returned
 	expired bool  // it has taken longer than the handler timeout: its leases are renewed no more
 	lost    bool  // the lease of one of its messages has ended, and with it its context
@@ -29,9 +31,15 @@ type Call struct {
 		quiet bool // the handler has returned, or it was told that it has not
 	}
 
-	one           [1]Outcome // the memory of Outcomes for the commonest call, that for one message
-	before, after *Call      // in calls
+	before, after *Call // in calls
+	single        struct {
+		message [1]*Message // the memory of Batch, for the commonest call, that for one message
+		outcome [1]Outcome  // and of Outcomes
+	}
 }
+
+// cancel ends the context of the handler. The first cause counts.
+func (c *Call) cancel(cause error) { _ = c.context.end(cause) }
 
 // An Outcome is what a handler says of a message. The zero value is a success.
 type Outcome struct {
@@ -114,9 +122,10 @@ func (e *Engine) dispatch(now time.Time) {
 			e.loop.WakeAt(e.order.wakes())
 			return
 		}
-		if batch = e.safe(batch, now); len(batch) > 0 {
-			e.calls.start(batch, why, now)
+		if safe := e.safe(batch, now); len(safe) > 0 {
+			e.calls.start(safe, why, now)
 		}
+		clear(batch) // else it would keep in memory what the call has let go of
 	}
 }
 
@@ -171,17 +180,16 @@ func (e *Engine) safe(batch []*Message, now time.Time) []*Message {
 // risky reports whether too little is left of the lease of m. Before half of the timeout has
 // passed, not even the first renewal is due.
 func (e *Engine) risky(m *Message, now time.Time) bool {
-	return e.Clock.Between(m.sent, now) >= e.Visibility/2 && e.leases.left(m, now) < e.margin()
+	return e.leases.left(m, now) < e.margin() && e.Clock.Between(m.sent, now) >= e.Visibility/2
 }
 
 // start hands a batch over to the handler.
 func (cs *calls) start(batch []*Message, why Reason, now time.Time) {
-	ctx, cancel := context.WithCancelCause(cs.base)
-	c := &Call{Batch: batch, Reason: why, Began: now, cancel: cancel}
+	c := cs.e.NewCall()
+	c.calls, c.context, c.Reason, c.Began = cs, &callContext{base: cs.base}, why, now
+	c.Batch, c.Outcomes = append(c.single.message[:0], batch...), c.single.outcome[:]
 	if n := len(batch); n > 1 {
 		c.Outcomes = make([]Outcome, n)
-	} else {
-		c.Outcomes = c.one[:]
 	}
 	for _, m := range batch {
 		m.call = c
@@ -189,19 +197,18 @@ func (cs *calls) start(batch []*Message, why Reason, now time.Time) {
 	cs.e.hand.move(handling, batch...)
 	cs.add(c)
 	cs.e.Counters.Batches[why].Add(1)
-	cs.e.loop.Begin(cs.e.handlers, func() serial.Work { return cs.handle(ctx, c) })
+	cs.e.loop.Begin(cs.e.handlers, c)
 }
 
-// handle calls the handler, called by a goroutine of the handlers. The handler may end that
+// Do calls the handler, called by a goroutine of the handlers. The handler may end that
 // goroutine: then it cannot take a turn.
-func (cs *calls) handle(ctx context.Context, c *Call) (next serial.Work) {
-	ending := true
+func (c *Call) Do() (next serial.Work) {
+	e, ending := c.calls.e, true
 	defer func() {
-		c.cause = context.Cause(ctx)
-		c.cancel(nil)
-		next = cs.e.bring(c, cs.e.handlers, ending)
+		c.cause = c.context.end(context.Canceled)
+		next = e.bring(c, e.handlers, ending)
 	}()
-	cs.e.Handle(ctx, c)
+	e.Handle(c.context, c)
 	ending = false
 	return nil
 }

@@ -106,6 +106,9 @@ type Config struct {
 	Rand      func() float64 // jitter, in [0, 1)
 	Paused    func() bool    // whether nothing is to be received now
 
+	// NewCall returns an empty call. It is called by the loop, and so does no more than that.
+	NewCall func() *Call
+
 	// Handle handles the batch of a call and fills its Outcomes, whatever the handler does.
 	// It is called by a goroutine of the call's own, which the handler may end.
 	Handle func(ctx context.Context, c *Call)
@@ -170,8 +173,9 @@ type looper interface {
 type ordering interface {
 	// add lets messages wait for a handler.
 	add(now time.Time, ms ...*Message)
-	// next takes the next batch if one is to be handed over now. flush is the reason not
-	// to wait for a batch to fill; noReason: there is none.
+	// next takes the next batch if one is to be handed over now. The slice is the caller's
+	// until next is called again. flush is the reason not to wait for a batch to fill;
+	// noReason: there is none.
 	next(now time.Time, flush Reason) ([]*Message, Reason)
 	// postpone takes back what next has given, until the given time.
 	postpone(ms []*Message, until time.Time)
@@ -283,6 +287,7 @@ func (e *Engine) bring(ev event, by *serial.Pool, ending bool) (next serial.Work
 // turn is all that a run does: it takes in what has happened, then does what is to be done
 // now. It reports whether the run is over.
 func (e *Engine) turn(now time.Time, events []event) (last bool) {
+	e.leases.begin(now)
 	for _, ev := range events {
 		switch ev := ev.(type) {
 		case *received: // a receive has come back

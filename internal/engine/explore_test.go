@@ -142,7 +142,7 @@ func (w *world) do(s step) {
 func (w *world) send(it *item, variant int) {
 	w.active, w.plan = it, variant
 	it.ran = true
-	it.work()
+	it.work.Do()
 }
 
 // back lets an answer come, or a handler return.

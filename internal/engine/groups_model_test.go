@@ -73,7 +73,7 @@ func newGroupModel(t *testing.T, seed int) *groupModel {
 			OnGroupFailure: GroupFailure(g.r.IntN(3)), InPlaceTries: 3, InPlaceTime: time.Minute, DeadLetterQueue: "dead",
 		},
 		Transport: deaf{}, Counters: &counters.Counters{}, Clock: elapsed.New(nil), Rand: g.r.Float64,
-		Paused: func() bool { return true }, Handle: deaf{}.Handle, Told: deaf{},
+		Paused: func() bool { return true }, NewCall: func() *Call { return new(Call) }, Handle: deaf{}.Handle, Told: deaf{},
 	})
 	g.e.loop = deaf{}
 	g.e.calls.base = context.Background()

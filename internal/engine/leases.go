@@ -20,6 +20,10 @@ type leases struct {
 	probing time.Time // when the probe began that is under way; zero: there is none
 	next    time.Time // when the next one may begin
 	warned  time.Time // when a log line said last that processors are short
+
+	now    time.Time     // of the turn
+	nowAt  lease.Instant // the same by the clock of leases
+	looked bool          // nowAt is known
 }
 
 // watch is how often the leases are looked at, at least, while there are any: a timer does
@@ -30,7 +34,20 @@ func newLeases(e *Engine) leases {
 	return leases{e: e, all: lease.New[*Message](lease.Config{Timeout: e.Visibility, Calls: max(16, e.Receivers), Rand: e.Rand})}
 }
 
-func (l *leases) at(now time.Time) lease.Instant { return l.e.Clock.At(now) }
+// begin notes the time of a turn.
+func (l *leases) begin(now time.Time) { l.now, l.looked = now, false }
+
+// at returns a time by the clock of leases. At that of the turn it is asked for each message,
+// and so looked up once.
+func (l *leases) at(t time.Time) lease.Instant {
+	if t != l.now {
+		return l.e.Clock.At(t)
+	}
+	if !l.looked {
+		l.nowAt, l.looked = l.e.Clock.At(t), true
+	}
+	return l.nowAt
+}
 
 // add begins the leases of messages that one receive has brought.
 func (l *leases) add(sent, arrived time.Time, ms ...*Message) {
@@ -72,9 +89,13 @@ func (l *leases) retire(m *Message) (renewing bool) {
 	return m.lease.Renewing()
 }
 
-// A renewed is a renewal call that is back.
+// A renewed is a renewal call, and as an event one that is back.
 type renewed struct {
-	call *lease.Call[*Message]
+	leases  *leases
+	call    *lease.Call[*Message]
+	changes []Change
+	timeout time.Duration // of the call
+
 	sent time.Time
 	took time.Duration
 	errs []error
@@ -95,8 +116,7 @@ func (l *leases) renew(now time.Time) {
 		for i, r := range c.Entries {
 			changes[i] = Change{Handle: r.Lease.Of.handle, Timeout: r.Timeout}
 		}
-		timeout := l.all.CallTimeout()
-		l.e.loop.Begin(l.e.callers, func() serial.Work { return l.call(c, changes, timeout) })
+		l.e.loop.Begin(l.e.callers, &renewed{leases: l, call: c, changes: changes, timeout: l.all.CallTimeout()})
 	}
 	wait := watch
 	if next := l.all.Next(); next != lease.Never {
@@ -106,17 +126,17 @@ func (l *leases) renew(now time.Time) {
 	l.probe(now)
 }
 
-// call renews leases, called by a goroutine of the callers, which the client may end.
-func (l *leases) call(c *lease.Call[*Message], changes []Change, timeout time.Duration) (next serial.Work) {
-	r := &renewed{call: c, sent: time.Now()}
-	ending := true
+// Do renews leases, called by a goroutine of the callers, which the client may end.
+func (r *renewed) Do() (next serial.Work) {
+	e, ending := r.leases.e, true
+	r.sent = time.Now()
 	defer func() {
 		r.took = time.Since(r.sent)
-		next = l.e.bring(r, l.e.callers, ending)
+		next = e.bring(r, e.callers, ending)
 	}()
-	ctx, cancel := context.WithTimeout(l.e.calling, timeout)
+	ctx, cancel := context.WithTimeout(e.calling, r.timeout)
 	defer cancel()
-	r.errs = l.e.Transport.Release(ctx, changes)
+	r.errs = e.Transport.Release(ctx, r.changes)
 	ending = false
 	return nil
 }

@@ -39,10 +39,11 @@ var errNoAnswer = errors.New("sluice: the client did not return")
 // one is what networks are like.
 const worthSaying = 3
 
-// A received is the end of a receive.
+// A received is a receive, and as an event the end of it.
 type received struct {
 	Answer
 
+	receives      *receives
 	asked         int
 	alone         bool // nothing was in progress when it was sent, by a run that drains
 	probe         bool // it finds out whether receives are still refused
@@ -87,7 +88,7 @@ func (r *receives) sendOne(n int, now time.Time) {
 	if !r.e.FIFO { // a receive of a FIFO queue that is repeated asks for as much as before
 		n = r.line.Size(n, now)
 	}
-	a := &received{asked: n, since: r.e.pace.Sent(n), wait: r.pollTime()}
+	a := &received{receives: r, asked: n, since: r.e.pace.Sent(n), wait: r.pollTime()}
 	r.out++
 	r.asked += n
 	a.alone = r.e.Drain && r.out == 1 && !r.busy()
@@ -99,20 +100,20 @@ func (r *receives) sendOne(n int, now time.Time) {
 		a.wait = time.Second // what is granted is to be known soon
 	}
 	a.margin = r.line.Margin(a.wait)
-	r.e.loop.Begin(r.e.callers, func() serial.Work { return r.fetch(a) })
+	r.e.loop.Begin(r.e.callers, a)
 }
 
-// fetch makes a receive, called by a goroutine of the callers, which the client may end.
-func (r *receives) fetch(a *received) (next serial.Work) {
+// Do makes a receive, called by a goroutine of the callers, which the client may end.
+func (a *received) Do() (next serial.Work) {
+	e, ending := a.receives.e, true
 	a.sent, a.Err = time.Now(), errNoAnswer
-	ending := true
 	defer func() {
 		a.arrived = time.Now()
-		next = r.e.bring(a, r.e.callers, ending)
+		next = e.bring(a, e.callers, ending)
 	}()
-	a.Answer = r.e.Transport.Receive(r.ctx, Ask{
+	a.Answer = e.Transport.Receive(a.receives.ctx, Ask{
 		N: a.try.N, Wait: a.wait, Margin: a.margin, Attempt: a.try.ID,
-		Overdue: func(err error) { r.e.loop.Leave(&overdue{a, err}) },
+		Overdue: func(err error) { e.loop.Leave(&overdue{a, err}) },
 	})
 	ending = false
 	return nil

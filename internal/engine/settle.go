@@ -52,8 +52,11 @@ func newSettling(e *Engine) settling {
 	}
 }
 
-// A settleCall is a call about up to ten messages, of one kind.
+// A settleCall is a call about up to ten messages, of one kind, and as an event one that is
+// back.
 type settleCall struct {
+	settling *settling
+
 	kind     stage // deleting, releasing or deadLettering
 	n        int
 	messages [maxEntries]*Message
@@ -173,13 +176,9 @@ func (s *settling) send(now time.Time) {
 	}
 	for _, kind := range []stage{deadLettering, releasing, deleting} {
 		b := s.of(kind)
-		for {
+		for b.Ready(now) {
 			c := s.blank(kind)
 			n := b.Next(now, c.messages[:])
-			if n == 0 {
-				s.spare = append(s.spare, c)
-				break
-			}
 			s.prepare(c, n, now)
 			if c.n < n {
 				s.e.loop.WakeAt(now) // what has ended may let others be handled, and the run end
@@ -189,7 +188,7 @@ func (s *settling) send(now time.Time) {
 				s.recycle(c)
 				continue
 			}
-			s.e.loop.Begin(s.e.callers, func() serial.Work { return s.call(c) })
+			s.e.loop.Begin(s.e.callers, c)
 		}
 		s.e.loop.WakeAt(b.Wakes())
 	}
@@ -211,7 +210,7 @@ func (s *settling) of(kind stage) *batcher.Batcher[*Message] {
 func (s *settling) blank(kind stage) *settleCall {
 	n := len(s.spare)
 	if n == 0 {
-		return &settleCall{kind: kind}
+		return &settleCall{settling: s, kind: kind}
 	}
 	c := s.spare[n-1]
 	s.spare = s.spare[:n-1]
@@ -221,7 +220,7 @@ func (s *settling) blank(kind stage) *settleCall {
 
 // recycle keeps the memory of a call that is back.
 func (s *settling) recycle(c *settleCall) {
-	*c = settleCall{}
+	*c = settleCall{settling: s}
 	s.spare = append(s.spare, c)
 }
 
@@ -267,15 +266,15 @@ func (s *settling) backAt(m *Message) lease.Instant {
 	return s.e.leases.at(m.ending.unsure) + m.ending.delay/2
 }
 
-// call makes c, called by a goroutine of the callers, which the client may end. It looks once
-// more whether the leases last: the goroutine may have waited for a processor.
-func (s *settling) call(c *settleCall) (next serial.Work) {
+// Do makes the call, called by a goroutine of the callers, which the client may end. It looks
+// once more whether the leases last: the goroutine may have waited for a processor.
+func (c *settleCall) Do() (next serial.Work) {
+	e, ending, inTime := c.settling.e, true, true
 	c.sent = time.Now()
-	if s.e.Clock.At(c.sent) >= c.before {
+	if e.Clock.At(c.sent) >= c.before {
 		c.unsent = true
-		return s.e.bring(c, s.e.callers, false)
+		return e.bring(c, e.callers, false)
 	}
-	ending, inTime := true, true
 	defer func() {
 		if !inTime {
 			return
@@ -284,10 +283,10 @@ func (s *settling) call(c *settleCall) (next serial.Work) {
 			c.errs = slices.Repeat([]error{errNoAnswer}, c.n)
 			c.took = time.Since(c.sent)
 		}
-		next = s.e.bring(c, s.e.callers, ending)
+		next = e.bring(c, e.callers, ending)
 	}()
 	var errs []error
-	errs, inTime = s.transport(c)
+	errs, inTime = c.settling.transport(c)
 	if inTime {
 		c.errs, c.took = errs, time.Since(c.sent)
 	}
@@ -511,8 +510,10 @@ func (e *Engine) ended(m *Message, o outcome, now time.Time) {
 // conclude lets go of a message.
 func (e *Engine) conclude(m *Message, end End, now time.Time) {
 	e.leases.remove(m)
-	e.Counters.Duplicates.Add(int64(m.twice))
-	m.twice = 0
+	if m.twice != 0 {
+		e.Counters.Duplicates.Add(int64(m.twice))
+		m.twice = 0
+	}
 	e.order.deadLettered(m, unknown, now) // unless it has learned that
 	e.order.forget(m)
 	e.hand.drop(m)

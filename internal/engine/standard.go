@@ -31,6 +31,7 @@ type standard struct {
 	limit
 
 	e       *Engine
+	batch   []*Message // the memory of the one that was handed out last
 	waiting []*Message // oldest first
 	open    int        // how many of them are in the open batch
 	sum     int        // their bytes
@@ -94,10 +95,10 @@ func (o *standard) next(now time.Time, flush Reason) ([]*Message, Reason) {
 	if why == noReason {
 		return nil, noReason
 	}
-	batch := slices.Clone(o.waiting[:o.open]) // else a call would keep in memory what has come with its messages
+	o.batch = append(o.batch[:0], o.waiting[:o.open]...)
 	clear(o.waiting[:o.open])
 	o.reset(o.waiting[o.open:])
-	return batch, why
+	return o.batch, why
 }
 
 func (o *standard) postpone(ms []*Message, until time.Time) {

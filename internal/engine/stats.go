@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type reporting struct {
 	e       *Engine
 	latency time.Duration // of calls that SQS answers at once; a moving average
 	behind  bool          // messages come faster than they are handled
+	entered State         // the latest one of this run; Stopped: none
 
 	untold [settlements][]*Message // messages that this turn has settled, for Config.Told
 
@@ -63,25 +65,37 @@ func (r *reporting) took(d time.Duration, atOnce bool) {
 func (r *reporting) publish(now time.Time) {
 	r.tellSettled()
 	e, c := r.e, r.e.Counters
-	c.InFlight.Store(int64(len(e.hand.messages)))
-	c.Bytes.Store(int64(e.hand.bytes))
-	c.Handlers.Store(int64(e.calls.n))
+	show(&c.InFlight, int64(len(e.hand.messages)))
+	show(&c.Bytes, int64(e.hand.bytes))
+	show(&c.Handlers, int64(e.calls.n))
 	oldest := int64(0)
 	if e.calls.first != nil {
 		oldest = e.calls.first.Began.UnixNano()
 	}
-	c.Oldest.Store(oldest) // once: others look at any time
-	c.Receives.Store(int64(e.receives.out))
-	c.Allowed.Store(int64(e.pace.Allowed()))
+	show(&c.Oldest, oldest) // once: others look at any time
+	show(&c.Receives, int64(e.receives.out))
+	show(&c.Allowed, int64(e.pace.Allowed()))
 	lag, rising := e.pace.Lag(now)
-	c.Lag.Store(int64(lag))
+	show(&c.Lag, int64(lag))
 	r.behind = rising
 	r.enter(r.state(), now)
+}
+
+// show stores what a gauge shows, if that is another value: most change seldom, and an atomic
+// store is dear.
+func show(gauge *atomic.Int64, now int64) {
+	if gauge.Load() != now {
+		gauge.Store(now)
+	}
 }
 
 // enter notes a state. Others are told of it if it is worth telling: waiting for room is a
 // part of receiving.
 func (r *reporting) enter(s State, now time.Time) {
+	if s == r.entered {
+		return
+	}
+	r.entered = s
 	before, changed := r.e.Counters.Enter(int(s), now)
 	working := func(s State) bool { return s == Receiving || s == Waiting }
 	if changed && !(working(s) && working(State(before))) {

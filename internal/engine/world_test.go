@@ -140,7 +140,7 @@ func newWorld(s scope) *world {
 	}
 	w.e = New(Config{
 		Settings: set, Transport: w, Counters: &counters.Counters{}, Clock: elapsed.New(nil),
-		Rand: func() float64 { return 0.5 }, Paused: func() bool { return false }, Handle: w.handle, Told: w,
+		Rand: func() float64 { return 0.5 }, Paused: func() bool { return false }, NewCall: func() *Call { return new(Call) }, Handle: w.handle, Told: w,
 	})
 	e := w.e
 	e.loop = w

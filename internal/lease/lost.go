@@ -47,6 +47,9 @@ type LostGroup[T any] struct {
 
 // ByCause returns a group for each cause of the losses.
 func ByCause[T any](losses []Loss[T]) []LostGroup[T] {
+	if len(losses) == 0 {
+		return nil
+	}
 	var groups []LostGroup[T]
 	for _, cause := range []error{ErrGone, ErrExpired, ErrLimit, ErrHalted} {
 		if g := lostBy(cause, losses); len(g.Leases) > 0 {

@@ -46,9 +46,7 @@ func (l *Loop[E]) Run(done <-chan struct{}, nothing, stop E) {
 		case <-l.ended:
 			return
 		case <-l.in.ready():
-			if l.in.claim() {
-				l.takeTurns(nil)
-			}
+			l.takeTurns(l.in.claim(), nil)
 		case <-done:
 			l.Tell(stop, nil)
 			done = nil
@@ -62,10 +60,7 @@ func (l *Loop[E]) Run(done <-chan struct{}, nothing, stop E) {
 // Tell brings an event. The calling goroutine is of the given pool. It takes the turn if
 // nobody has it, and Tell returns what it has to do next.
 func (l *Loop[E]) Tell(e E, member *Pool) (next Work) {
-	if l.in.put(e) {
-		return l.takeTurns(member)
-	}
-	return nil
+	return l.takeTurns(l.in.put(e), member)
 }
 
 // Leave brings an event and leaves the turn to other goroutines.
@@ -95,15 +90,15 @@ func (l *Loop[E]) Begin(by *Pool, w Work) {
 }
 
 // takeTurns takes turns for as long as events come. When a turn has given the calling
-// goroutine something to do, other goroutines see to the rest.
-func (l *Loop[E]) takeTurns(member *Pool) (next Work) {
+// goroutine something to do, other goroutines see to the rest. Without events the goroutine
+// does not have the turn.
+func (l *Loop[E]) takeTurns(events []E, member *Pool) (next Work) {
+	if len(events) == 0 {
+		return nil
+	}
 	defer crash()
-	for {
-		events := l.in.take()
-		if len(events) == 0 {
-			return nil
-		}
-		if l.rang.Swap(false) {
+	for ; len(events) > 0; events = l.in.take() {
+		if l.rang.Load() && l.rang.Swap(false) {
 			l.alarm = time.Time{}
 		}
 		l.member = member
@@ -118,6 +113,7 @@ func (l *Loop[E]) takeTurns(member *Pool) (next Work) {
 			return next
 		}
 	}
+	return nil
 }
 
 // crash ends the process if a turn panics, which is a bug of its own. The goroutine may be

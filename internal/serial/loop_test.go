@@ -86,7 +86,7 @@ func TestTheOneWhoTakesATurnDoesWhatItBegins(t *testing.T) {
 		var mu sync.Mutex
 		var did []string
 		do := func(what string) serial.Work {
-			return serial.Once(func() {
+			return once(func() {
 				mu.Lock()
 				defer mu.Unlock()
 				did = append(did, what)
@@ -105,7 +105,7 @@ func TestTheOneWhoTakesATurnDoesWhatItBegins(t *testing.T) {
 		next := l.loop.Tell("mine", mine)
 		synctest.Wait()
 		require.ElementsMatch(t, []string{"another's", "second"}, did, "the first one is left to the caller")
-		next()
+		next.Do()
 		require.Contains(t, did, "first")
 		require.Nil(t, l.loop.Tell("more", mine), "and nothing is left of it")
 		mine.Close()

@@ -19,13 +19,16 @@ func newMailbox[T any]() *mailbox[T] {
 	return &mailbox[T]{bell: make(chan struct{}, 1)}
 }
 
-// put adds v. It reports whether the caller has the turn now: no other goroutine has it. Then
-// the caller takes the values with [mailbox.take].
-func (in *mailbox[T]) put(v T) (yours bool) {
+// put adds v. If no other goroutine has the turn, the caller has it now, and put returns all
+// values as [mailbox.take] does. Else it returns nothing.
+func (in *mailbox[T]) put(v T) (taken []T) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.add(v)
-	return in.claimed()
+	if in.taken || in.closed {
+		return nil
+	}
+	return in.takeAll()
 }
 
 // leave adds v for another goroutine: the one that has the turn, or the one that waits for
@@ -46,20 +49,15 @@ func (in *mailbox[T]) add(v T) {
 // ready is readable when there may be something to [mailbox.claim].
 func (in *mailbox[T]) ready() <-chan struct{} { return in.bell }
 
-// claim gives the caller the turn if there are values and no goroutine has it. It reports
-// whether that is so.
-func (in *mailbox[T]) claim() (yours bool) {
+// claim gives the caller the turn if there are values and no goroutine has it. Then it returns
+// them as [mailbox.take] does. Else it returns nothing.
+func (in *mailbox[T]) claim() (taken []T) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.claimed()
-}
-
-func (in *mailbox[T]) claimed() bool {
-	if in.taken || in.closed || len(in.values) == 0 {
-		return false
+	if in.taken || in.closed {
+		return nil
 	}
-	in.taken = true
-	return true
+	return in.takeAll()
 }
 
 // take returns all values since the last take, oldest first. The goroutine that has the
@@ -68,6 +66,10 @@ func (in *mailbox[T]) claimed() bool {
 func (in *mailbox[T]) take() []T {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	return in.takeAll()
+}
+
+func (in *mailbox[T]) takeAll() []T {
 	taken := in.values
 	in.taken = len(taken) > 0
 	clear(in.spare)

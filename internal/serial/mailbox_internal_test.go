@@ -9,40 +9,39 @@ import (
 
 func TestTakeReturnsWhatWasPutInOrder(t *testing.T) {
 	in := newMailbox[int]()
+	require.Equal(t, []int{0}, in.put(0))
 	for i := range 3 {
-		in.put(i)
+		require.Empty(t, in.put(1+i), "it has the turn already")
 	}
-	require.Equal(t, []int{0, 1, 2}, in.take())
+	require.Equal(t, []int{1, 2, 3}, in.take())
 	require.Empty(t, in.take())
 }
 
 func TestWhoBringsSomethingSeesToItUnlessSomebodyDoes(t *testing.T) {
 	in := newMailbox[string]()
-	require.True(t, in.put("a"))
-	require.False(t, in.put("b"), "the first one does")
+	require.Equal(t, []string{"a"}, in.put("a"))
+	require.Empty(t, in.put("b"), "the first one does")
 	in.leave("c")
-	require.False(t, in.claim())
-	require.Equal(t, []string{"a", "b", "c"}, in.take())
-	require.False(t, in.put("d"), "the first one still does")
+	require.Empty(t, in.claim())
+	require.Equal(t, []string{"b", "c"}, in.take())
+	require.Empty(t, in.put("d"), "the first one still does")
 	require.Equal(t, []string{"d"}, in.take())
 	require.Empty(t, in.take(), "and has ceased to")
-	require.True(t, in.put("e"))
+	require.Equal(t, []string{"e"}, in.put("e"))
 }
 
 func TestWhatIsLeftWakesTheOneWhoWaits(t *testing.T) {
 	in := newMailbox[string]()
 	in.leave("a")
 	<-in.ready()
-	require.True(t, in.claim())
-	require.Equal(t, []string{"a"}, in.take())
+	require.Equal(t, []string{"a"}, in.claim())
 	in.put("b")
 	in.pass()
 	<-in.ready()
-	require.True(t, in.claim())
-	require.Equal(t, []string{"b"}, in.take())
+	require.Equal(t, []string{"b"}, in.claim())
 	in.pass()
 	require.Empty(t, in.ready(), "nothing was left")
-	require.False(t, in.claim())
+	require.Empty(t, in.claim())
 }
 
 func TestNobodySeesToAClosedMailbox(t *testing.T) {
@@ -50,16 +49,16 @@ func TestNobodySeesToAClosedMailbox(t *testing.T) {
 	in.leave("a")
 	in.shut()
 	<-in.ready()
-	require.False(t, in.claim())
-	require.False(t, in.put("b"))
+	require.Empty(t, in.claim())
+	require.Empty(t, in.put("b"))
 }
 
 func TestOneAtATimeSeesToAllThatIsPut(t *testing.T) {
 	in := newMailbox[int]()
 	const senders, each = 8, 1000
 	sum, count := 0, 0 // guarded by the mailbox: the race detector would tell
-	see := func(pass bool) {
-		for values := in.take(); len(values) > 0; values = in.take() {
+	see := func(values []int, pass bool) {
+		for ; len(values) > 0; values = in.take() {
 			for _, v := range values {
 				sum += v
 				count++
@@ -74,11 +73,10 @@ func TestOneAtATimeSeesToAllThatIsPut(t *testing.T) {
 	for s := range senders {
 		wg.Go(func() {
 			for i := range each {
-				switch {
-				case (s+i)%3 == 0:
+				if (s+i)%3 == 0 {
 					in.leave(i)
-				case in.put(i):
-					see(i%2 == 0)
+				} else {
+					see(in.put(i), i%2 == 0)
 				}
 			}
 		})
@@ -94,9 +92,7 @@ func TestOneAtATimeSeesToAllThatIsPut(t *testing.T) {
 		case <-done:
 			waiting = false
 		}
-		if in.claim() {
-			see(false)
-		}
+		see(in.claim(), false)
 	}
 	require.Equal(t, senders*each, count)
 	require.Equal(t, senders*each*(each-1)/2, sum)
@@ -104,8 +100,7 @@ func TestOneAtATimeSeesToAllThatIsPut(t *testing.T) {
 
 func TestTakenSliceSurvivesTheNextPut(t *testing.T) {
 	in := newMailbox[string]()
-	in.put("a")
-	first := in.take()
+	first := in.put("a")
 	in.put("b")
 	require.Equal(t, []string{"a"}, first)
 	require.Equal(t, []string{"b"}, in.take())

@@ -2,16 +2,12 @@ package serial
 
 import "sync"
 
-// A Work is something to do. It returns what the same goroutine is to do next; nil:
-// nothing.
-type Work func() (next Work)
-
-// Once is a Work after which nothing comes next.
-func Once(f func()) Work {
-	return func() Work {
-		f()
-		return nil
-	}
+// A Work is something to do. What is to be done is most often a call that exists anyway, and
+// so needs no memory of its own, as a function would that remembers it.
+type Work interface {
+	// Do does it. It is called by a goroutine of a pool, and returns what the same goroutine
+	// is to do next; nil: nothing.
+	Do() (next Work)
 }
 
 // A Pool runs functions on goroutines that it keeps. A new goroutine has a small stack,
@@ -57,7 +53,7 @@ func (p *Pool) claim() bool {
 func (p *Pool) serve(w Work) {
 	for ok := true; ok; w, ok = p.next() {
 		for w != nil {
-			w = w()
+			w = w.Do()
 		}
 	}
 }

@@ -13,6 +13,19 @@ import (
 	"github.com/sluice-go/sluice/internal/serial"
 )
 
+// A once is a Work after which nothing comes next.
+type once func()
+
+func (f once) Do() (next serial.Work) {
+	f()
+	return nil
+}
+
+// A chain is a Work that gives the next one.
+type chain func() (next serial.Work)
+
+func (f chain) Do() (next serial.Work) { return f() }
+
 // members counts the goroutines of all crews. Those of the process come and go as the
 // tests before have left them.
 func members() int {
@@ -27,7 +40,7 @@ func TestFunctionsRunAtOnceOnAsManyGoroutinesAsNeeded(t *testing.T) {
 			gate := make(chan struct{})
 			var ran atomic.Int64
 			for range 100 {
-				c.Go(serial.Once(func() {
+				c.Go(once(func() {
 					ran.Add(1)
 					<-gate
 				}))
@@ -46,10 +59,10 @@ func TestFunctionsRunAtOnceOnAsManyGoroutinesAsNeeded(t *testing.T) {
 func TestAFunctionThatEndsItsGoroutineCostsOneMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := serial.NewPool()
-		c.Go(serial.Once(runtime.Goexit))
+		c.Go(once(runtime.Goexit))
 		synctest.Wait()
 		ran := false
-		c.Go(serial.Once(func() { ran = true }))
+		c.Go(once(func() { ran = true }))
 		synctest.Wait()
 		require.True(t, ran)
 		c.Close()
@@ -63,13 +76,13 @@ func TestWhatComesNextIsDoneByTheSameGoroutine(t *testing.T) {
 		var did []int
 		var count func(n int) serial.Work
 		count = func(n int) serial.Work {
-			return func() serial.Work {
+			return chain(func() serial.Work {
 				did = append(did, n)
 				if n == 3 {
 					return nil
 				}
 				return count(n + 1)
-			}
+			})
 		}
 		c.Go(count(1))
 		synctest.Wait()
@@ -88,7 +101,7 @@ func TestManyGoroutinesMayCallGo(t *testing.T) {
 		callers.Go(func() {
 			for range 1000 {
 				functions.Add(1)
-				c.Go(serial.Once(func() {
+				c.Go(once(func() {
 					defer functions.Done()
 					ran.Add(1)
 				}))
@@ -105,7 +118,7 @@ func TestManyGoroutinesMayCallGo(t *testing.T) {
 func BenchmarkGo(b *testing.B) {
 	c := serial.NewPool()
 	done := make(chan struct{})
-	f := serial.Once(func() { done <- struct{}{} })
+	f := once(func() { done <- struct{}{} })
 	b.ReportAllocs()
 	for b.Loop() {
 		c.Go(f)
