@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,10 +70,14 @@ type Client interface {
 // After 100 such calls that have not returned, calls fail without being made.
 // [Consumer.Health] shows that.
 //
-// The SDK's middleware takes more of the processor than all else. So a Consumer goes past it.
-// It does not if the client has middleware, interceptors, tracing or logging of its own. It
-// begins when a call of the SDK has shown that both make the same request, to the signature.
-// If such a call fails, the SDK makes the error of it.
+// The SDK's middleware takes more of the processor than all else. So a Consumer makes its
+// receives, deletes and renewals itself, if the client is plain: it makes the SDK's requests,
+// to the byte, with the client's credentials, region, endpoint and HTTP client. Errors are
+// those of the SDK. A client is plain if it is a *sqs.Client without middleware, interceptors,
+// logging, tracing or metrics, and has no protocol, signer, auth scheme or endpoint resolver of
+// the user's. [Stats] says whether it is. [Options.SDKCalls] makes all calls through the
+// client. A request whose signature SQS refuses for a wrong clock is made once more with SQS's
+// time.
 func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 	keep := func(o *sqs.Options) {
 		base, ok := o.HTTPClient.(*awshttp.BuildableClient)
@@ -129,6 +132,9 @@ func onlyHTTP1(t *http.Transport) {
 type Handler func(ctx context.Context, batch []*Message) error
 
 // A Message is a message as it was received. Nobody changes it after that.
+//
+// Strings of up to 1 KiB share their memory with those of up to nine other messages. So a
+// program that keeps one of them for long may want to keep a copy, see strings.Clone.
 type Message struct {
 	ID            string
 	Body          string
@@ -144,7 +150,7 @@ type Message struct {
 	ReceivedAt   time.Time // when this receive brought it, by this machine's clock
 
 	Attributes       map[string]types.MessageAttributeValue // what the sender gave it; nil: none
-	SystemAttributes map[string]string                      // as SQS gave them, by name; see [Options.SystemAttributes]
+	SystemAttributes map[string]string                      // those of [Options.SystemAttributes], as SQS gave them, by name; nil: none
 
 	from mark
 }
@@ -236,6 +242,9 @@ type Consumer struct {
 	region string // for those who read errors; "": it is not known
 	opts   Options
 
+	lean      *sqsapi.Lean // nil: the client makes all calls
+	transport string       // what makes the calls; see Stats.Transport
+
 	paused   atomic.Bool
 	counters counters.Counters
 	calls    [len(sqsapi.Operations)]atomic.Int64 // to SQS, by operation
@@ -263,7 +272,21 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 	for _, doubt := range doubts {
 		opts.Logger.Warn("a queue of another region", "queue", queueURL, "error", doubt)
 	}
-	return &Consumer{client: client, url: queueURL, region: regionOf(client, queueURL), opts: opts}, nil
+	c := &Consumer{client: client, url: queueURL, region: regionOf(client, queueURL), opts: opts}
+	c.chooseTransport()
+	return c, nil
+}
+
+// chooseTransport decides what makes the calls.
+func (c *Consumer) chooseTransport() {
+	why := errors.New("Options.SDKCalls is set")
+	if !c.opts.SDKCalls {
+		c.lean, why = sqsapi.NewLean(c.client)
+	}
+	c.transport = "lean"
+	if why != nil {
+		c.transport = "sdk: " + why.Error()
+	}
 }
 
 // QueueURL returns the URL of the queue, as it was given to [New].
@@ -420,8 +443,8 @@ func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
 	if c.fifo() {
 		names = append(names, types.MessageSystemAttributeNameSequenceNumber, types.MessageSystemAttributeNameMessageDeduplicationId)
 	}
-	if c.hidesTrace() {
-		names = append(names, types.MessageSystemAttributeNameAWSTraceHeader)
+	if c.opts.DeadLetterQueueURL != "" {
+		names = append(names, types.MessageSystemAttributeNameAWSTraceHeader) // it goes along with a dead letter
 	}
 	for _, name := range c.opts.SystemAttributes {
 		if !slices.Contains(names, name) {
@@ -431,25 +454,15 @@ func (c *Consumer) systemAttributes() []types.MessageSystemAttributeName {
 	return names
 }
 
-// hidesTrace reports whether trace headers are received only for dead letters.
-func (c *Consumer) hidesTrace() bool {
-	asked := func(name types.MessageSystemAttributeName) bool {
-		return name == types.MessageSystemAttributeNameAWSTraceHeader || name == types.MessageSystemAttributeNameAll
-	}
-	return c.opts.DeadLetterQueueURL != "" && !slices.ContainsFunc(c.opts.SystemAttributes, asked)
-}
-
 // fill fills m from what SQS gave.
-func (m *Message) fill(raw *types.Message, now time.Time) {
-	m.ID, m.Body, m.ReceiptHandle = text(raw.MessageId), text(raw.Body), text(raw.ReceiptHandle)
-	m.Attributes, m.SystemAttributes = raw.MessageAttributes, raw.Attributes
-	m.GroupID = raw.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
-	m.DeduplicationID = raw.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)]
-	m.SequenceNumber = raw.Attributes[string(types.MessageSystemAttributeNameSequenceNumber)]
-	m.ReceiveCount, _ = strconv.Atoi(raw.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+func (m *Message) fill(raw *sqsapi.Message, now time.Time) {
+	m.ID, m.Body, m.ReceiptHandle = raw.ID, raw.Body, raw.Handle
+	m.Attributes, m.SystemAttributes = raw.Attributes, raw.System
+	m.GroupID, m.DeduplicationID, m.SequenceNumber = raw.Group, raw.Deduplication, raw.Sequence
+	m.ReceiveCount, _ = strconv.Atoi(raw.ReceiveCount)
 	m.ReceiveCount = max(1, m.ReceiveCount)
 	m.Attempt = m.ReceiveCount
-	if ms, err := strconv.ParseInt(raw.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+	if ms, err := strconv.ParseInt(raw.SentAt, 10, 64); err == nil {
 		m.SentAt = time.UnixMilli(ms)
 	}
 	m.ReceivedAt = now
@@ -503,6 +516,10 @@ type Stats struct {
 	// difference between SQS's clock and this machine's is left out.
 	Lag          time.Duration
 	HooksDropped int64 // hook calls and log lines that were dropped because hooks or the logger were too slow
+
+	// Transport is what makes the calls: "lean", or "sdk: " and why, such as "sdk: the client
+	// has interceptors". See [NewClient] and [Options.SDKCalls].
+	Transport string
 }
 
 // A Finding is something that [Consumer.Preflight] has found.
@@ -690,7 +707,8 @@ var states = [...]State{
 func (c *Consumer) Stats() Stats {
 	n := &c.counters
 	s := Stats{
-		Received: n.Received.Load(), Duplicates: n.Duplicates.Load(), Succeeded: n.Succeeded.Load(),
+		Transport: c.transport,
+		Received:  n.Received.Load(), Duplicates: n.Duplicates.Load(), Succeeded: n.Succeeded.Load(),
 		Failed: n.Failed.Load(), Panics: n.Panics.Load(),
 		Deleted: n.Deleted.Load(), GivenBack: n.Released.Load(), DeadLettered: n.DeadLettered.Load(),
 		LeasesLost: n.Lost.Load(), Unsettled: n.Unsettled.Load(),
@@ -723,17 +741,18 @@ type run struct {
 	queue    *sqsapi.Queue
 	notifier *notify.Queue
 	from     mark // of its messages
-
-	hidesTrace bool // from handlers: it is asked for on behalf of dead letters
 }
 
 func newRun(c *Consumer, drain bool) *run {
 	o := &c.opts
-	r := &run{c: c, notifier: notify.New(hookBacklog, o.BytesInFlight), from: mark{queue: standardQueue}, hidesTrace: c.hidesTrace()}
+	r := &run{c: c, notifier: notify.New(hookBacklog, o.BytesInFlight), from: mark{queue: standardQueue}}
 	if c.fifo() {
 		r.from.queue = fifoQueue
 	}
-	r.queue = &sqsapi.Queue{Client: c.client, URL: c.url, Visibility: o.VisibilityTimeout, Attributes: c.systemAttributes(), Observe: r.observe}
+	r.queue = &sqsapi.Queue{
+		Client: c.client, Lean: c.lean, URL: c.url, Visibility: o.VisibilityTimeout,
+		Attributes: c.systemAttributes(), Shown: o.SystemAttributes, Observe: r.observe,
+	}
 	r.engine = engine.New(engine.Config{
 		Settings: c.settings(drain), Transport: r, NewCall: newCall, Handle: r.handle, Told: r, Counters: &c.counters,
 		Clock: elapsed.New(o.ahead), Rand: o.rand, Paused: c.paused.Load, TellSettled: o.Hooks.Settled != nil,
@@ -768,7 +787,8 @@ func (r *run) run(ctx context.Context) error {
 	}()
 	r.c.counters.Refusing(nil)
 	o := &r.c.opts
-	r.Log(slog.LevelInfo, "the run begins", "batch_size", o.BatchSize, "wait_time", o.WaitTime, "handlers", o.Concurrency)
+	r.Log(slog.LevelInfo, "the run begins", "batch_size", o.BatchSize, "wait_time", o.WaitTime,
+		"handlers", o.Concurrency, "transport", r.c.transport)
 	began, before := time.Now(), r.c.Stats()
 	unfinished, err := r.engine.Run(ctx)
 	after := r.c.Stats()
@@ -879,38 +899,42 @@ func delivered(m *engine.Message) *delivery {
 }
 
 // fill fills d from what SQS gave.
-func (d *delivery) fill(raw *types.Message, now time.Time, from mark, hidesTrace bool) {
+func (d *delivery) fill(raw *sqsapi.Message, now time.Time, from mark) {
 	d.Message.fill(raw, now)
 	d.from = mark{queue: from.queue, group: d.GroupID}
-	d.body, d.attributes, d.trace = d.Body, d.Attributes, raw.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)]
+	d.body, d.attributes, d.trace = d.Body, d.Attributes, raw.Trace
 	d.held.Delivery = engine.Delivery{
 		ID: d.ID, Handle: d.ReceiptHandle, Group: d.GroupID, Sequence: d.SequenceNumber, Bytes: d.size(),
-		Receives: d.ReceiveCount, Redelivered: raw.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)] != "1",
+		Receives: d.ReceiveCount, Redelivered: raw.ReceiveCount != "1",
 		SentAt: d.SentAt, Payload: d,
-	}
-	if hidesTrace && d.trace != "" {
-		d.SystemAttributes = maps.Clone(d.SystemAttributes) // it is the client's
-		delete(d.SystemAttributes, string(types.MessageSystemAttributeNameAWSTraceHeader))
 	}
 }
 
 // Receive makes a receive for the engine. Called by a goroutine of the callers.
 func (r *run) Receive(ctx context.Context, a engine.Ask) engine.Answer {
-	overdue := func(err error) { a.Overdue(sqsapi.Requesting(err)) }
-	raw, began, err := r.queue.Fetch(ctx, sqsapi.Fetch{N: a.N, Wait: a.Wait, Margin: a.Margin, Attempt: a.Attempt, Overdue: overdue})
-	answer := engine.Answer{Began: began, Err: sqsapi.Requesting(err)}
-	if len(raw) == 0 {
-		return answer
-	}
+	to := &arrival{run: r}
+	began, err := r.queue.Fetch(ctx, sqsapi.Fetch{
+		N: a.N, Wait: a.Wait, Margin: a.Margin, Attempt: a.Attempt, To: to, Overdue: a.Overdue,
+	})
+	return engine.Answer{Messages: to.messages, Began: began, Err: sqsapi.Requesting(err)}
+}
+
+// An arrival takes what a receive brings.
+type arrival struct {
+	run      *run
+	messages []*engine.Message
+}
+
+// Take makes messages of what SQS gave.
+func (a *arrival) Take(raw []sqsapi.Message) {
 	now := time.Now()
-	answer.Messages = make([]*engine.Message, len(raw))
+	a.messages = make([]*engine.Message, len(raw))
 	var room places
 	for i := range raw {
 		d := room.next(&raw[i], len(raw)-i)
-		d.fill(&raw[i], now, r.from, r.hidesTrace)
-		answer.Messages[i] = &d.held
+		d.fill(&raw[i], now, a.run.from)
+		a.messages[i] = &d.held
 	}
-	return answer
 }
 
 // places are where the messages of an answer go. Small ones share an allocation. A
@@ -919,9 +943,9 @@ func (r *run) Receive(ctx context.Context, a engine.Ask) engine.Answer {
 type places []delivery
 
 // next returns the place of raw, which is the first of n that are left.
-func (ps *places) next(raw *types.Message, n int) *delivery {
+func (ps *places) next(raw *sqsapi.Message, n int) *delivery {
 	const small = 1 << 10
-	if len(text(raw.Body)) > small || len(raw.MessageAttributes) > 0 {
+	if len(raw.Body) > small {
 		return new(delivery)
 	}
 	if len(*ps) == 0 {

@@ -25,6 +25,7 @@ func flags(o *sluice.Options, prefix string) *flag.FlagSet {
 // kebab returns the name of a flag for a field: batch-size for BatchSize.
 func kebab(field string) string {
 	var b strings.Builder
+	field = strings.Replace(field, "SDK", "Sdk", 1)
 	for i, c := range field {
 		switch {
 		case field[i:] == "URL":

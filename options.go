@@ -209,6 +209,11 @@ type Options struct {
 	// for. They are in [Message.SystemAttributes].
 	SystemAttributes []types.MessageSystemAttributeName
 
+	// SDKCalls makes all calls through the Client's own methods. false means that receives,
+	// deletes and renewals of a plain client of the SDK are made without its middleware, with
+	// the same requests. See [NewClient].
+	SDKCalls bool
+
 	// Logger gets a line about what a person may want to know. docs/operations.md has them all. No
 	// line has a body, an attribute value or a receipt handle. During a run the goroutine of the
 	// hooks calls it. nil means slog.Default().
@@ -440,6 +445,7 @@ func (o *Options) RegisterFlags(fs *flag.FlagSet, prefix string) {
 	span(&o.GiveUpAfter, "give-up-after", "how long a run goes on while SQS refuses; 0: 5m; negative: for ever")
 	number(&o.MaxMessages, "max-messages", "how many messages a run receives at most; 0: no bound")
 	span(&o.MaxDuration, "max-duration", "how long a run goes on at most; 0: no bound")
+	fs.BoolVar(&o.SDKCalls, prefix+"sdk-calls", o.SDKCalls, "make all calls through the client's own methods")
 	fs.Func(prefix+"system-attributes", "attributes of SQS to ask for besides the usual ones, separated by commas", func(names string) error {
 		o.SystemAttributes = nil
 		for name := range strings.SplitSeq(names, ",") {

@@ -71,6 +71,8 @@ type deadline struct {
 	silence, lease time.Duration // after a sign of life; and after the first one. 0: the limit stays
 	overdue        func(error)   // nil: the call is waited for
 
+	values context.Context //nolint:containedctx // what else there is to find in the context; nil: nothing
+
 	first time.Time // when the answer began to arrive; zero: no such thing was seen; owned by the client's goroutine
 	body  body
 }
@@ -121,6 +123,11 @@ type deadlineKey struct{}
 func (d *deadline) Value(key any) any {
 	if key == (deadlineKey{}) {
 		return d
+	}
+	if d.values != nil {
+		if v := d.values.Value(key); v != nil {
+			return v
+		}
 	}
 	return d.Context.Value(key)
 }

@@ -137,7 +137,7 @@ func TestADeadlineThatIsIgnoredIsToldOfOnce(t *testing.T) {
 		q := &sqsapi.Queue{Client: hangs{free}, URL: "http://sqs.test/1/q", Observe: func(c sqsapi.Call) { told = append(told, c) }}
 		ended := make(chan error)
 		go func() {
-			_, _, err := q.Fetch(t.Context(), sqsapi.Fetch{N: 1, Wait: time.Second, Overdue: func(err error) {
+			_, err := q.Fetch(t.Context(), sqsapi.Fetch{N: 1, Wait: time.Second, Overdue: func(err error) {
 				if strings.Contains(err.Error(), "has not returned") {
 					overdue.Add(1)
 				}

@@ -118,9 +118,9 @@ func TestWhatTheSDKCallsRetryablePasses(t *testing.T) {
 	require.Equal(t, fault.Refused, sqsapi.Classify(status(403, "AccessDenied")))
 }
 
-// exchange makes a receive with the real client, which is answered with the text. date is
-// how far the service's clock is ahead.
-func exchange(t *testing.T, set func(*sqs.Options), code int, text string, ahead time.Duration) (err error) {
+// exchange makes a receive with the real client, or in its stead, which is answered with the
+// text. ahead is how far the service's clock is ahead.
+func exchange(t *testing.T, lean bool, set func(*sqs.Options), code int, text string, ahead time.Duration) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		o := sqs.Options{
@@ -134,6 +134,9 @@ func exchange(t *testing.T, set func(*sqs.Options), code int, text string, ahead
 		}
 		set(&o)
 		q := &sqsapi.Queue{Client: sqs.New(o), URL: "http://sqs.test/1/q", Visibility: 30 * time.Second}
+		if lean {
+			q.Lean, _ = sqsapi.NewLean(q.Client) // there is none where the SDK makes no request
+		}
 		_, err = q.Receive(t.Context(), 10, time.Second, "")
 	})
 	require.Error(t, err)
@@ -176,7 +179,12 @@ func TestAnErrorIsToldByWhereItComesFrom(t *testing.T) {
 		"a region that is none":     {func(o *sqs.Options) { o.Region = "eu central" }, 0, "", 0, fault.Lasting},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := exchange(t, c.set, c.code, c.text, c.ahead)
+			err := exchange(t, false, c.set, c.code, c.text, c.ahead)
+			require.Equal(t, c.want, sqsapi.ClassifyRequest(err), "%v", err)
+			err = exchange(t, true, c.set, c.code, c.text, c.ahead)
+			if c.ahead != 0 {
+				c.want = fault.Refused // with its own time SQS has said the same
+			}
 			require.Equal(t, c.want, sqsapi.ClassifyRequest(err), "%v", err)
 		})
 	}

@@ -1,37 +1,24 @@
 package sqsapi
 
 import (
+	"bytes"
 	"crypto/fips140"
+	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"reflect"
-	"sync"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
-	"github.com/sluice-go/sluice/internal/wire"
 )
 
 // options fits the caller's SDK client to the calls of a consumer, call by call.
 type options struct {
-	wrapped  atomic.Pointer[wrapper]
-	shortcut wire.Shortcut
-	looked   sync.Once
-	straight *wire.Direct // nil: the client is not the SDK's, or not as it makes it
-}
-
-// direct returns what makes calls of the client without it.
-func (o *options) direct(client Client) *wire.Direct {
-	o.looked.Do(func() {
-		if sdk, ok := client.(*sqs.Client); ok && sdk != nil {
-			own := sdk.Options()
-			o.single(&own)
-			o.straight = o.shortcut.Direct(&own)
-		}
-	})
-	return o.straight
+	wrapped atomic.Pointer[wrapper]
 }
 
 // single makes one attempt of each call. The receive loop is the retry of
@@ -45,8 +32,6 @@ func (o *options) single(so *sqs.Options) {
 		so.DisableMessageChecksumValidation = true
 	}
 	so.HTTPClient = o.client(so.HTTPClient)
-	wire.Fit(so)
-	o.shortcut.Fit(so, so.HTTPClient)
 }
 
 // client returns inner behind a wrapper, the same one for the same inner.
@@ -86,22 +71,57 @@ type wrapper struct {
 
 const maxInMemory = 1 << 20 // requests of a consumer are a few kB; a dead letter may be larger
 
-// Wrap returns client behind a wrapper, if it is not behind one already.
+// Wrap returns client behind a wrapper, if it is not behind one already. A client of the
+// SDK's type has other connections then.
 func Wrap(client sqs.HTTPClient) sqs.HTTPClient {
 	if w, ok := client.(*wrapper); ok {
 		return w
+	}
+	if base, ok := client.(*awshttp.BuildableClient); ok {
+		if frozen, ok := base.Freeze().(*http.Client); ok && direct(frozen) {
+			return &wrapper{inner: client, sends: tripper{frozen.Transport}}
+		}
 	}
 	return newWrapper(client)
 }
 
 func newWrapper(inner sqs.HTTPClient) *wrapper {
 	w := &wrapper{inner: inner, sends: inner}
-	if client, ok := inner.(*http.Client); ok && client != nil && client.CheckRedirect == nil {
+	client, ok := inner.(*http.Client)
+	switch {
+	case !ok || client == nil || client.CheckRedirect != nil:
+	case direct(client):
+		w.sends = tripper{client.Transport}
+	default:
 		stays := *client // with the same connections
 		stays.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		w.sends = &stays
 	}
 	return w
+}
+
+// direct reports whether all that client does is what its transport does, and to follow
+// redirects.
+func direct(client *http.Client) bool {
+	return client.Transport != nil && client.Jar == nil && client.Timeout == 0
+}
+
+// A tripper makes requests as a [http.Client] does that follows no redirects, without the
+// copies that it makes for them.
+type tripper struct{ transport http.RoundTripper }
+
+func (t tripper) Do(r *http.Request) (*http.Response, error) {
+	answer, err := t.transport.RoundTrip(r)
+	if err == nil {
+		if answer != nil && answer.Body == nil { // of a transport of the user's
+			answer.Body = http.NoBody
+		}
+		return answer, nil
+	}
+	if scheme, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(scheme.RecordHeader[:]) == "HTTP/" {
+		err = http.ErrSchemeMismatch
+	}
+	return nil, &url.Error{Op: "Post", URL: r.URL.Redacted(), Err: err}
 }
 
 func (w *wrapper) Do(r *http.Request) (*http.Response, error) {
@@ -113,7 +133,7 @@ func (w *wrapper) Do(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		_ = r.Body.Close() // it is read; net/http would close it too
-		wire.SetBody(r, body)
+		setBody(r, bytes.NewReader(body), body)
 	default:
 		r.Body = struct{ io.ReadCloser }{r.Body} // hides WriteTo
 	}

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
@@ -56,9 +55,11 @@ type Call struct {
 // concurrently.
 type Queue struct {
 	Client     Client
+	Lean       *Lean // makes receives, deletes and changes in the Client's stead; nil: the Client makes all calls
 	URL        string
 	Visibility time.Duration                      // asked for at each receive; whole seconds
 	Attributes []types.MessageSystemAttributeName // asked for at each receive
+	Shown      []types.MessageSystemAttributeName // those of them that are in [Message.System]
 	Observe    func(Call)                         // told of each call, on the caller's goroutine; nil: nobody
 
 	options options
@@ -78,16 +79,64 @@ type Fetch struct {
 	Margin  time.Duration // after the wait, until the answer begins to arrive; less than 5 s means 5 s
 	Attempt string        // repeats an earlier receive of a FIFO queue; empty: none
 
+	To Taker // takes the messages; nil: nobody
+
 	// Overdue is called, on another goroutine, if the receive's time is over and the
-	// client has not returned. What it returns later is returned all the same. nil: the
+	// client has not returned. Its error says what it means, see [Requesting]. What it returns later is returned all the same. nil: the
 	// receive ends when the client returns.
 	Overdue func(error)
 }
 
+// A Taker takes the messages of an answer, unless there are none. They are good until it
+// returns; what is in them is good for ever.
+type Taker interface{ Take([]Message) }
+
 // Fetch makes a receive. began is when its answer began to arrive; zero: that was not
 // seen. The receive is cut when nothing has come for as long as it may take, or when the
 // answer has been arriving for as long as the messages are hidden.
-func (q *Queue) Fetch(ctx context.Context, f Fetch) (messages []types.Message, began time.Time, err error) {
+func (q *Queue) Fetch(ctx context.Context, f Fetch) (began time.Time, err error) {
+	if q.stuck.Load() >= mostStuck {
+		q.observe(Call{Op: OpReceive, Err: errStuck})
+		return time.Time{}, errStuck
+	}
+	margin := max(answerMargin, f.Margin)
+	d := newDeadline(ctx, f.Wait+margin, &q.stuck)
+	d.silence, d.lease = margin, q.Visibility
+	if overdue := f.Overdue; overdue != nil {
+		d.overdue = func(err error) {
+			q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Err: err})
+			overdue(Requesting(err))
+		}
+	}
+	d.start()
+	defer d.finish() // also when the client ends the goroutine
+	n, err := q.receive(d, &f)
+	inTime := d.finish()
+	if err != nil {
+		err = blank(d.late(err), ofHandles(nil))
+	}
+	if inTime {
+		q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Entries: n, Err: err})
+	}
+	return d.first, err
+}
+
+// receive makes a receive, and returns how many messages came.
+func (q *Queue) receive(d *deadline, f *Fetch) (n int, err error) {
+	defer guard(&err)
+	r := &receipt{queue: q, to: f.To}
+	if q.Lean != nil {
+		err = q.leanReceive(d, f, r)
+		return r.n, err
+	}
+	out, err := answered(q.Client.ReceiveMessage(d, q.receiveInput(f), q.options.single))
+	if err == nil {
+		r.convert(out)
+	}
+	return r.n, err
+}
+
+func (q *Queue) receiveInput(f *Fetch) *sqs.ReceiveMessageInput {
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl:                    &q.URL,
 		MaxNumberOfMessages:         int32(f.N),
@@ -97,34 +146,9 @@ func (q *Queue) Fetch(ctx context.Context, f Fetch) (messages []types.Message, b
 		MessageSystemAttributeNames: q.Attributes,
 	}
 	if f.Attempt != "" {
-		in.ReceiveRequestAttemptId = &f.Attempt
+		in.ReceiveRequestAttemptId = new(f.Attempt)
 	}
-	if q.stuck.Load() >= mostStuck {
-		q.observe(Call{Op: OpReceive, Err: errStuck})
-		return nil, time.Time{}, errStuck
-	}
-	margin := max(answerMargin, f.Margin)
-	d := newDeadline(ctx, f.Wait+margin, &q.stuck)
-	d.silence, d.lease = margin, q.Visibility
-	if f.Overdue != nil {
-		d.overdue = func(err error) {
-			q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Err: err})
-			f.Overdue(err)
-		}
-	}
-	d.start()
-	defer d.finish() // also when the client ends the goroutine
-	out, err := invoke(d, q, in, q.Client.ReceiveMessage)
-	inTime := d.finish()
-	if err != nil {
-		err = blank(d.late(err), ofHandles(nil))
-	} else {
-		messages = out.Messages
-	}
-	if inTime {
-		q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Entries: len(messages), Err: err})
-	}
-	return messages, d.first, err
+	return in
 }
 
 // DeleteInTime deletes the messages with the given receipt handles, ten at most, and
@@ -141,64 +165,98 @@ func (q *Queue) DeleteInTime(ctx context.Context, handles []string, overdue func
 	}
 	d.start()
 	defer d.finish() // also when the client ends the goroutine
+	var v verdict
+	err := q.delete(d, handles, &v)
+	if !d.finish() {
+		return nil, false
+	}
+	return q.deleted(handles, d.began, &v, d.late(err)), true
+}
+
+// delete makes a call that deletes messages.
+func (q *Queue) delete(d *deadline, handles []string, v *verdict) (err error) {
+	defer guard(&err)
+	if q.Lean != nil {
+		return q.leanDelete(d, handles, v)
+	}
+	out, err := answered(q.Client.DeleteMessageBatch(d, q.deleteInput(handles), q.options.single))
+	if err == nil {
+		v.fromDelete(out)
+	}
+	return err
+}
+
+func (q *Queue) deleteInput(handles []string) *sqs.DeleteMessageBatchInput {
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(handles))
 	for i := range handles {
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: &handles[i]}
 	}
-	out, err := invoke(d, q, &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}, q.Client.DeleteMessageBatch)
-	if !d.finish() {
-		return nil, false
-	}
-	return q.deleted(handles, d.began, out, d.late(err)), true
+	return &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}
 }
 
 // deleted returns what became of each delete of a call, and tells of the call.
-func (q *Queue) deleted(handles []string, began time.Time, out *sqs.DeleteMessageBatchOutput, err error) []error {
+func (q *Queue) deleted(handles []string, began time.Time, v *verdict, err error) []error {
+	return q.settled(OpDelete, len(handles), func(i int) string { return handles[i] }, began, v, err)
+}
+
+// settled returns what became of each of n entries of a call, and tells of the call.
+func (q *Queue) settled(op string, n int, handle func(int) string, began time.Time, v *verdict, err error) []error {
 	if err != nil {
+		handles := make([]string, n)
+		for i := range handles {
+			handles[i] = handle(i)
+		}
 		err = blank(err, ofHandles(handles))
 	}
-	errs := results(len(handles), err)
+	errs := results(n, err)
 	if err == nil {
-		for _, ok := range out.Successful {
-			confirm(errs, ok.Id)
-		}
-		markFailed(errs, out.Failed, func(i int) string { return handles[i] })
+		v.apply(errs, handle)
 	}
-	q.observe(Call{Op: OpDelete, Entries: len(handles), Failed: failed(errs), Took: time.Since(began), Err: err})
+	q.observe(Call{Op: op, Entries: n, Failed: failed(errs), Took: time.Since(began), Err: err})
 	return errs
 }
 
 // Change applies up to ten changes and returns one error for each: nil where SQS
 // confirmed it. It does not wait for a client that ignores its context.
 func (q *Queue) Change(ctx context.Context, changes []Change) []error {
-	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(changes))
-	handles := make([]string, len(changes))
-	for i := range changes {
-		handles[i] = changes[i].Handle
-		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-			Id: entryID(i), ReceiptHandle: &handles[i], VisibilityTimeout: seconds(changes[i].Timeout),
-		}
-	}
 	began := time.Now()
-	out, err := detach(ctx, q, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}, q.Client.ChangeMessageVisibilityBatch)
-	if err != nil {
-		err = blank(err, ofHandles(handles))
+	v, err := detach(ctx, q, func(d *deadline) (v *verdict, err error) {
+		v = new(verdict)
+		return v, q.change(d, changes, v)
+	})
+	return q.settled(OpChange, len(changes), func(i int) string { return changes[i].Handle }, began, v, err)
+}
+
+// change makes a call that changes the visibility of messages.
+func (q *Queue) change(d *deadline, changes []Change, v *verdict) (err error) {
+	defer guard(&err)
+	if q.Lean != nil {
+		return q.leanChange(d, changes, v)
 	}
-	errs := results(len(changes), err)
+	out, err := answered(q.Client.ChangeMessageVisibilityBatch(d, q.changeInput(changes), q.options.single))
 	if err == nil {
-		for _, ok := range out.Successful {
-			confirm(errs, ok.Id)
-		}
-		markFailed(errs, out.Failed, func(i int) string { return handles[i] })
+		v.fromChange(out)
 	}
-	q.observe(Call{Op: OpChange, Entries: len(changes), Failed: failed(errs), Took: time.Since(began), Err: err})
-	return errs
+	return err
+}
+
+func (q *Queue) changeInput(changes []Change) *sqs.ChangeMessageVisibilityBatchInput {
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(changes))
+	for i := range changes {
+		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: entryID(i), ReceiptHandle: &changes[i].Handle, VisibilityTimeout: seconds(changes[i].Timeout),
+		}
+	}
+	return &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}
 }
 
 // Send sends in with sender. It does not wait for a client that ignores its context.
 func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInput) error {
 	began := time.Now()
-	_, err := detach(ctx, q, in, sender.SendMessage)
+	_, err := detach(ctx, q, func(d *deadline) (out *sqs.SendMessageOutput, err error) {
+		defer guard(&err)
+		return answered(sender.SendMessage(d, in, q.options.single))
+	})
 	if err != nil {
 		err = blank(err, ofMessage(in))
 	}
@@ -211,45 +269,45 @@ func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInpu
 }
 
 // detach makes a call that is left behind if the client ignores its context.
-func detach[I, O any](ctx context.Context, q *Queue, in *I, through func(context.Context, *I, ...func(*sqs.Options)) (*O, error)) (*O, error) {
+func detach[O any](ctx context.Context, q *Queue, call func(*deadline) (*O, error)) (*O, error) {
 	if q.stuck.Load() >= mostStuck {
 		return nil, errStuck
 	}
 	d := newDeadline(ctx, callTimeout, &q.stuck)
-	return detached(d, func() (*O, error) { return invoke(d, q, in, through) })
+	return detached(d, func() (*O, error) { return call(d) })
 }
 
 // errNothing stands for the answer of a client that returns neither one nor an error.
 var errNothing = errors.New("the client returned nothing")
 
-// invoke makes a call: past the client where that is the same, else through it.
-func invoke[I, O any](ctx context.Context, q *Queue, in *I, through func(context.Context, *I, ...func(*sqs.Options)) (*O, error)) (*O, error) {
-	return answer(func() (*O, error) {
-		trip := q.options.direct(q.Client).Go(ctx, in)
-		if out, ok := trip.Result.(*O); ok {
-			return out, nil
-		}
-		defer trip.Drop()
-		return through(ctx, in, q.options.single, trip.End)
-	})
-}
-
-// answer makes a call of the client's. The client is the user's code, and so is what is
-// in its middleware: a panic is an error like any other, to be seen and tried again.
-func answer[O any](call func() (*O, error)) (out *O, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			out, err = nil, fmt.Errorf("the client panicked: %v", v)
-		}
-	}()
-	out, err = call()
+// answered returns what a call of the client's has returned.
+func answered[O any](out *O, err error) (*O, error) {
 	if out == nil && err == nil {
 		err = errNothing
 	}
-	if err != nil {
-		_ = Classify(err) // an error has methods too, which others are about to ask
-	}
 	return out, err
+}
+
+// guard is deferred by what makes a call. The client is the user's code, and so is what it is
+// made of: a panic is an error like any other, to be seen and tried again.
+func guard(err *error) {
+	v := recover()
+	if v == nil {
+		v = panics(*err)
+	}
+	if v != nil {
+		*err = fmt.Errorf("the client panicked: %v", v)
+	}
+}
+
+// panics returns what an error panics with when it is asked, as others are about to do; nil:
+// it does not.
+func panics(err error) (v any) {
+	if err != nil {
+		defer func() { v = recover() }()
+		_ = Classify(err)
+	}
+	return v
 }
 
 func (q *Queue) observe(c Call) {
@@ -288,25 +346,29 @@ func results(n int, err error) []error {
 	return errs
 }
 
-func confirm(errs []error, id *string) {
-	if i, ok := position(errs, id); ok {
-		errs[i] = nil
+// apply notes what an answer says of each entry.
+func (v *verdict) apply(errs []error, handle func(int) string) {
+	for _, id := range v.done {
+		if i, ok := position(errs, id); ok {
+			errs[i] = nil
+		}
 	}
+	v.markFailed(errs, handle)
 }
 
 // markFailed notes the entries that SQS rejected. Its texts name the receipt handle, with which
 // anybody could delete the message: that stays out of errors, which are logged.
-func markFailed(errs []error, failed []types.BatchResultErrorEntry, handle func(i int) string) {
-	for _, f := range failed {
-		if i, ok := position(errs, f.Id); ok {
-			message := withoutHandles(aws.ToString(f.Message), []string{handle(i)})
-			errs[i] = &entryError{code: aws.ToString(f.Code), message: message}
+func (v *verdict) markFailed(errs []error, handle func(int) string) {
+	for _, f := range v.failed {
+		if i, ok := position(errs, f.id); ok {
+			message := withoutHandles(f.message, []string{handle(i)})
+			errs[i] = &entryError{code: f.code, message: message}
 		}
 	}
 }
 
-func position(errs []error, id *string) (int, bool) {
-	i, err := strconv.Atoi(aws.ToString(id))
+func position(errs []error, id string) (int, bool) {
+	i, err := strconv.Atoi(id)
 	return i, err == nil && i >= 0 && i < len(errs)
 }
 

@@ -93,7 +93,7 @@ func story(t *testing.T, f func(t *testing.T, s *sqstest.Server, q *sqsapi.Queue
 		require.NoError(t, err)
 		handles := make([]string, len(ms))
 		for i := range ms {
-			handles[i] = *ms[i].ReceiptHandle
+			handles[i] = ms[i].Handle
 		}
 		f(t, s, q, handles)
 	})
@@ -209,6 +209,6 @@ func TestRequestsGoOutWithABodyThatCannotBeClosedUnderTheTransport(t *testing.T)
 		ms, err := q.Receive(t.Context(), 10, time.Second, "")
 		require.NoError(t, err)
 		require.Len(t, ms, 1)
-		require.NoError(t, q.Delete(t.Context(), []string{*ms[0].ReceiptHandle})[0])
+		require.NoError(t, q.Delete(t.Context(), []string{ms[0].Handle})[0])
 	})
 }

@@ -45,8 +45,8 @@ var mutants = slices.Concat([]mutant{
 			}`,
 	}}},
 	{bug: "failed entries ignored (bbc#193)", edits: []edit{{
-		fn:  "markFailed",
-		old: `errs[i] = &entryError{code: aws.ToString(f.Code), message: message}`,
+		fn:  "(*verdict).markFailed",
+		old: `errs[i] = &entryError{code: f.code, message: message}`,
 		new: `
 			_ = message
 			errs[i] = nil`,

@@ -1,4 +1,4 @@
-package wire
+package sqsapi
 
 import (
 	"bytes"
@@ -11,12 +11,12 @@ import (
 // errRedirected is the error of a request that is answered with a redirect. SQS gives none.
 var errRedirected = errors.New("the answer is a redirect, which a signed request does not follow")
 
-// SetBody gives a request its body. A server of HTTP/2 may refuse a request unseen, when
-// it is about to go or has too many: net/http sends it once more if it can have the body
-// again. That is also what it follows redirects with, and then it takes all headers along,
-// the session token too. So the body is not given again for a redirect.
-func SetBody(r *http.Request, body []byte) {
-	r.Body = io.NopCloser(bytes.NewReader(body))
+// setBody gives a request its body, which first reads. A server of HTTP/2 may refuse a
+// request unseen, when it is about to go or has too many: net/http sends it once more if it
+// can have the body again. That is also what it follows redirects with, and then it takes
+// all headers along, the session token too. So the body is not given again for a redirect.
+func setBody(r *http.Request, first *bytes.Reader, body []byte) {
+	r.Body = io.NopCloser(first)
 	r.GetBody = func() (io.ReadCloser, error) {
 		if redirecting() {
 			return nil, errRedirected

@@ -1,4 +1,4 @@
-package wire
+package sqsapi
 
 import (
 	"bytes"
@@ -88,41 +88,172 @@ func (s *scanner) str() (raw []byte, escaped bool) {
 		return nil, false
 	}
 	rest := s.text[s.at:]
-	i := 0
+	end := closing(rest)
+	if end < 0 || controlled(rest[:end]) {
+		s.lost = true
+		return nil, false
+	}
+	s.at += end + 1
+	return rest[:end], bytes.IndexByte(rest[:end], '\\') >= 0
+}
+
+// own reads a string, and returns it with its own memory.
+func (s *scanner) own() string {
+	raw, escaped := s.str()
+	if !escaped || s.lost {
+		return string(raw)
+	}
+	value, ok := unescape(nil, raw)
+	s.lost = !ok
+	return string(value)
+}
+
+// closing returns where the quote is that ends the string at the beginning of text; -1:
+// nowhere.
+func closing(text []byte) int {
+	quote, from := -1, 0 // the next quote, and what is looked at from here on
 	for {
-		i += plain(rest[i:])
-		if i == len(rest) || rest[i] < ' ' {
-			s.lost = true
-			return nil, false
+		if quote < from {
+			i := bytes.IndexByte(text[from:], '"')
+			if i < 0 {
+				return -1
+			}
+			quote = from + i
 		}
-		if rest[i] == '"' {
-			s.at += i + 1
-			return rest[:i], escaped
+		i := bytes.IndexByte(text[from:quote], '\\')
+		if i < 0 {
+			return quote
 		}
-		escaped = true
-		if i += 2; i > len(rest) { // whatever it stands for; unescape looks
-			s.lost = true
-			return nil, false
+		from += i + 2 // whatever it stands for; unescape looks
+		if from > len(text) {
+			return -1
 		}
 	}
 }
 
-// plain returns how many characters at the beginning of text neither end a string
-// nor have a meaning in it. It looks at eight at once.
-func plain(text []byte) int {
+// controlled reports whether a text has characters below the space, which JSON does not have
+// in strings. It looks at 32 at once.
+func controlled(text []byte) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	zero := func(v uint64) uint64 { return (v - ones) & ^v & tops } // its lowest set bit is in the first byte of v that is 0
-	i := 0
-	for ; i+8 <= len(text); i += 8 {
-		v := binary.LittleEndian.Uint64(text[i:])
-		if zero(v^ones*'"')|zero(v^ones*'\\')|((v-ones*' ')&^v&tops) != 0 {
-			break
+	below := func(v uint64) uint64 { return (v - ones*' ') &^ v & tops } // not 0 if a byte of v is below the space
+	for len(text) >= 32 {
+		found := below(binary.LittleEndian.Uint64(text)) | below(binary.LittleEndian.Uint64(text[8:])) |
+			below(binary.LittleEndian.Uint64(text[16:])) | below(binary.LittleEndian.Uint64(text[24:]))
+		if found != 0 {
+			return true
+		}
+		text = text[32:]
+	}
+	for _, c := range text {
+		if c < ' ' {
+			return true
 		}
 	}
-	for i < len(text) && text[i] != '"' && text[i] != '\\' && text[i] >= ' ' {
-		i++
+	return false
+}
+
+// null passes a null, and reports whether there is one.
+func (s *scanner) null() bool {
+	return s.peek() == 'n' && s.literal("null")
+}
+
+// literal passes a word, and reports whether it stands there.
+func (s *scanner) literal(word string) bool {
+	s.peek()
+	if !bytes.HasPrefix(s.text[s.at:], []byte(word)) {
+		s.lost = true
+		return false
 	}
-	return i
+	s.at += len(word)
+	return true
+}
+
+// boolean passes true or false.
+func (s *scanner) boolean() {
+	if s.peek() == 't' {
+		s.literal("true")
+	} else {
+		s.literal("false")
+	}
+}
+
+// deepest is how deep a value may be that is skipped.
+const deepest = 100
+
+// skip passes a value of any kind, which is depth levels deep.
+func (s *scanner) skip(depth int) {
+	if depth > deepest {
+		s.lost = true
+	}
+	if s.lost {
+		return
+	}
+	switch s.peek() {
+	case '{':
+		for more := s.begin('{'); more; more = s.more('}') {
+			s.key()
+			s.skip(depth + 1)
+		}
+	case '[':
+		for more := s.begin('['); more; more = s.more(']') {
+			s.skip(depth + 1)
+		}
+	case '"':
+		s.skipString()
+	case 'n':
+		s.literal("null")
+	case 't', 'f':
+		s.boolean()
+	default:
+		s.number()
+	}
+}
+
+// skipString passes a string.
+func (s *scanner) skipString() {
+	raw, escaped := s.str()
+	for escaped && !s.lost {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			return
+		}
+		_, size := escape(raw[i:])
+		s.lost = size == 0
+		raw = raw[i+size:]
+	}
+}
+
+// number passes a number.
+func (s *scanner) number() {
+	if s.peek() == '-' {
+		s.at++
+	}
+	if first := s.at; s.digits() > 1 && s.text[first] == '0' {
+		s.lost = true
+	}
+	if s.here('.') {
+		s.at++
+		s.digits()
+	}
+	if s.here('e') || s.here('E') {
+		s.at++
+		if s.here('+') || s.here('-') {
+			s.at++
+		}
+		s.digits()
+	}
+}
+
+// here reports whether the next character is c.
+func (s *scanner) here(c byte) bool { return s.at < len(s.text) && s.text[s.at] == c }
+
+// digits passes digits, of which there is one at least, and returns how many.
+func (s *scanner) digits() (n int) {
+	for ; s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9'; s.at++ {
+		n++
+	}
+	s.lost = s.lost || n == 0
+	return n
 }
 
 // unescape appends what raw, the inside of a string, stands for, and reports whether

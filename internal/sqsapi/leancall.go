@@ -1,0 +1,312 @@
+package sqsapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+const contentType = "application/x-amz-json-1.0"
+
+// Names of headers.
+const (
+	headerID        = "Amz-Sdk-Invocation-Id"
+	headerAttempt   = "Amz-Sdk-Request"
+	headerSignature = "Authorization"
+	headerDate      = "X-Amz-Date"
+	headerToken     = "X-Amz-Security-Token" //nolint:gosec // a header's name
+	headerTarget    = "X-Amz-Target"
+	headerTrace     = "X-Amzn-Trace-Id"
+)
+
+// headers are all that a request may have.
+var headers = []string{
+	headerID, headerAttempt, headerSignature, "Content-Type", "User-Agent", headerDate, headerToken, headerTarget, "X-Amzn-Query-Mode", headerTrace,
+}
+
+// A reader reads the answer to a call.
+type reader interface {
+	// read reads a text, and reports whether it is one that SQS writes.
+	read(w *workshop, text []byte) bool
+	// output returns what the SDK reads an answer into.
+	output() smithy.Deserializable
+	// convert takes what the SDK has read.
+	convert(out smithy.Deserializable)
+}
+
+// call makes a call. Its error is the one that the SDK's client gives for the same end.
+func (l *Lean) call(d *deadline, op *operation, body []byte, r reader) error {
+	d.values = op.values
+	if err := l.exchange(d, op, body, r); err != nil {
+		return failedCall(op, err)
+	}
+	return nil
+}
+
+// failedCall is the error of a call that has failed with err.
+func failedCall(op *operation, err error) error {
+	return &smithy.OperationError{ServiceID: sqs.ServiceID, OperationName: op.name, Err: err}
+}
+
+// serialize returns the body of a request as the client's protocol writes it. It is for one
+// with other characters than SQS's handles and URLs have.
+func (l *Lean) serialize(ctx context.Context, op *operation, in smithy.Serializable) ([]byte, error) {
+	r, _ := smithyhttp.NewStackRequest().(*smithyhttp.Request) // it is one
+	if err := l.options.Protocol.SerializeRequest(ctx, op.schema, in, r); err != nil {
+		return nil, failedCall(op, err)
+	}
+	return io.ReadAll(r.GetStream())
+}
+
+// exchange makes a request and reads its answer. If the clocks of SQS and of this machine
+// differ, and SQS does not take the signature, the request is made once more with SQS's time:
+// nothing has come of the first.
+func (l *Lean) exchange(d *deadline, op *operation, body []byte, r reader) error {
+	first := &attempt{lean: l, op: op, body: body, count: "attempt=1; max=1", skew: time.Duration(l.skew.Load())}
+	err := first.make(d, r)
+	if !first.skewed(err) {
+		return err
+	}
+	again := &attempt{lean: l, op: op, body: body, count: "attempt=2; max=2", skew: first.measured}
+	again.signed.id = first.signed.id
+	if err = again.make(d, r); again.skewed(err) {
+		return &skewError{err}
+	}
+	return err
+}
+
+// An attempt is one request of a call, and has its memory in itself.
+type attempt struct {
+	lean  *Lean
+	op    *operation
+	body  []byte
+	count string // which one it is, as the SDK says it
+
+	skew     time.Duration // that it is signed with
+	measured time.Duration // by its answer
+	known    bool          // that it was
+
+	signed  signed
+	request http.Request
+	url     url.URL
+	memory  bytes.Reader
+	values  [10][1]string // of headers
+}
+
+// make makes the request and reads its answer.
+func (c *attempt) make(d *deadline, r reader) error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	credentials, err := c.lean.options.Credentials.Retrieve(d)
+	if err != nil {
+		return fmt.Errorf("get identity: get credentials: %w", err)
+	}
+	c.write(d, credentials)
+	sent := time.Now()
+	answer, err := c.lean.client.Do(&c.request)
+	c.measure(answer, sent)
+	if answer == nil {
+		answer = &http.Response{Header: http.Header{}, Body: http.NoBody}
+	}
+	if answer.Body == nil {
+		answer.Body = http.NoBody
+	}
+	defer func() { _ = answer.Body.Close() }() // it is read, or of no use
+	if err != nil {
+		err = sendError(d, err)
+	} else {
+		err = c.lean.read(d, c.op, answer, r)
+	}
+	if err == nil {
+		return nil
+	}
+	return &awshttp.ResponseError{
+		ResponseError: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: answer}, Err: err},
+		RequestID:     requestID(answer),
+	}
+}
+
+// sendError returns the error of a request without an answer.
+func sendError(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return &smithy.CanceledError{Err: ended}
+	}
+	return &smithyhttp.RequestSendError{Err: err}
+}
+
+// requestID returns the id that SQS has given a request; "": none.
+func requestID(answer *http.Response) string {
+	if id := answer.Header.Get("X-Amzn-Requestid"); id != "" {
+		return id
+	}
+	return answer.Header.Get("X-Amz-Requestid")
+}
+
+// write writes the request.
+func (c *attempt) write(d *deadline, by aws.Credentials) {
+	l := c.lean
+	c.signed.attempt, c.signed.target, c.signed.token = c.ordinal(d), c.op.target, by.SessionToken
+	s, _ := l.signers.Get().(*signer) // nothing else is put there
+	s.sign(&c.signed, c.body, by, time.Now().Add(c.skew), &l.scope)
+	l.signers.Put(s)
+
+	const most = 8 // with a token or a trace there are more; a map for eight is one piece of memory
+	header, n := make(http.Header, most), 0
+	set := func(name, value string) {
+		if value != "" {
+			c.values[n][0] = value
+			header[name] = c.values[n][:]
+			n++
+		}
+	}
+	set("Content-Type", contentType)
+	set("User-Agent", l.agent)
+	set("X-Amzn-Query-Mode", "true")
+	set(headerTarget, c.op.target)
+	set(headerID, c.signed.id)
+	set(headerAttempt, c.signed.attempt)
+	set(headerDate, c.signed.date)
+	set(headerToken, by.SessionToken)
+	if trace, ok := invocation(); ok {
+		c.values[n][0] = trace
+		header[headerTrace] = c.values[n][:]
+		n++
+	}
+	set(headerSignature, c.signed.authorization)
+
+	c.url = *l.url
+	c.request = *l.request.WithContext(d)
+	c.request.URL, c.request.Header, c.request.ContentLength = &c.url, header, int64(len(c.body))
+	c.memory.Reset(c.body)
+	setBody(&c.request, &c.memory, c.body)
+}
+
+// ordinal returns which attempt it is. It adds the time of the call's deadline, by SQS's
+// clock, if that is known to be ahead.
+func (c *attempt) ordinal(d *deadline) string {
+	if until, ok := d.Deadline(); ok && c.skew > 0 {
+		return c.count + "; ttl=" + until.Add(c.skew).Format(dateForm)
+	}
+	return c.count
+}
+
+// invocation returns the X-Ray trace of the invocation of a Lambda function, if this is one
+// that has a trace. Each invocation has another one.
+func invocation() (trace string, ok bool) {
+	if _, function := os.LookupEnv("AWS_LAMBDA_FUNCTION_NAME"); !function {
+		return "", false
+	}
+	plain, ok := os.LookupEnv("_X_AMZN_TRACE_ID")
+	var b strings.Builder
+	for _, c := range []byte(plain) {
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(`-=;:+&[]{}"',`, c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String(), ok
+}
+
+// measure notes how far SQS's clock is ahead, for this call and those that follow, as the
+// SDK does: not by an answer out of a cache, nor by one that has taken longer than a
+// signature lasts.
+func (c *attempt) measure(answer *http.Response, sent time.Time) {
+	const longest = 15 * time.Minute
+	if c.lean.options.DisableClockSkewCorrection || answer == nil || answer.Header.Get("Age") != "" {
+		return
+	}
+	now := time.Now()
+	theirs, err := smithyhttp.ParseTime(answer.Header.Get("Date"))
+	if err != nil || theirs.IsZero() || now.Sub(sent) > longest {
+		return
+	}
+	c.measured, c.known = theirs.Sub(now), true
+	c.lean.skew.Store(int64(c.measured))
+}
+
+// skewed reports whether an attempt has failed for a wrong clock, as the SDK sees it.
+func (c *attempt) skewed(err error) bool {
+	const tolerated = 4 * time.Minute
+	codes := []string{"InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure", "RequestTimeTooSkewed", "AccessDeniedException"}
+	return err != nil && c.known && (c.skew-c.measured).Abs() > tolerated && slices.Contains(codes, code(err))
+}
+
+// A skewError is the error of a call that SQS has refused by its clock, twice.
+type skewError struct{ err error }
+
+func (e *skewError) Error() string { return fmt.Sprintf("Probable clock skew error: %v", e.err) }
+func (e *skewError) Unwrap() error { return e.err }
+
+// RetryableError says to the SDK that the call is worth another try.
+func (*skewError) RetryableError() bool { return true }
+
+// A workshop is what reading an answer needs and does not keep.
+type workshop struct {
+	answer bytes.Buffer
+	decoder
+}
+
+var workshops = sync.Pool{New: func() any { return new(workshop) }}
+
+// read reads an answer. What is not in the form that SQS gives is for the SDK to read, or to
+// make an error of.
+func (l *Lean) read(ctx context.Context, op *operation, answer *http.Response, r reader) error {
+	if answer.StatusCode < http.StatusOK || answer.StatusCode >= http.StatusMultipleChoices {
+		return l.readBySDK(ctx, op, answer, r)
+	}
+	w, _ := workshops.Get().(*workshop) // nothing else is put there
+	defer w.tidy()
+	if n := answer.ContentLength; n > 0 && n <= maxAnswer {
+		w.answer.Grow(int(n) + bytes.MinRead)
+	}
+	if _, err := w.answer.ReadFrom(answer.Body); err != nil {
+		return &smithy.DeserializationError{Err: err}
+	}
+	if r.read(w, w.answer.Bytes()) {
+		return nil
+	}
+	read := *answer
+	read.Body = io.NopCloser(bytes.NewReader(w.answer.Bytes()))
+	return l.readBySDK(ctx, op, &read, r)
+}
+
+func (l *Lean) readBySDK(ctx context.Context, op *operation, answer *http.Response, r reader) error {
+	out := r.output()
+	err := l.options.Protocol.DeserializeResponse(ctx, op.schema, sqs.TypeRegistry, &smithyhttp.Response{Response: answer}, out)
+	if err == nil {
+		r.convert(out)
+	}
+	return err
+}
+
+// tidy gives w back for another answer, unless it has become large.
+func (w *workshop) tidy() {
+	const most = 1 << 20 // bytes
+	w.decoder.reset()
+	if w.answer.Cap()+cap(w.plain)+cap(w.texts) > most {
+		return
+	}
+	w.answer.Reset()
+	workshops.Put(w)
+}
+
+// errDigest is the error of an answer with a body that does not have its digest. It begins
+// as that of the SDK does, which has no type.
+var errDigest = errors.New("message checksum validation failed")
