@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sluice-go/sluice/internal/engine"
+	"github.com/sluice-go/sluice/internal/failures"
 	"github.com/sluice-go/sluice/internal/sqsapi"
 )
 
@@ -303,17 +305,30 @@ func (r *run) told(w *work) {
 		r.Log(slog.LevelError, "the handler panicked", "panic", p.Error(), "stack", string(p.Stack))
 	}
 	hook := r.c.opts.Hooks.Batch
-	if hook == nil {
+	if hook == nil && failed == 0 {
 		return
 	}
 	first, bytes := w.Batch[0], 0
 	for _, m := range w.Batch {
 		bytes += m.Size()
 	}
+	if failed > 0 {
+		about, err := w.failure(failed)
+		r.failed(about, err, bytes)
+	}
+	if hook == nil {
+		return
+	}
 	e := BatchEvent{
 		Messages: w.messages, Reason: Reason(w.Reason), Began: w.Began, FillTime: w.Began.Sub(first.Arrived()), Duration: w.Took, Failed: failed, Err: w.err,
 	}
 	r.notifier.Keep(bytes, func() { hook(e) })
+}
+
+// failure returns the failure of so many messages, and the error of the first of them.
+func (w *work) failure(failed int) (f failures.Failure, err error) {
+	i := slices.IndexFunc(w.Outcomes, func(o engine.Outcome) bool { return o.Err != nil && !o.Unhandled })
+	return failures.Failure{Operation: OperationHandler, MessageID: w.Batch[i].Delivery.ID, Count: int64(failed)}, w.Outcomes[i].Err
 }
 
 // Attributes of a message in the dead-letter queue, besides its own.

@@ -20,10 +20,12 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/sluice-go/sluice/internal/counters"
 	"github.com/sluice-go/sluice/internal/elapsed"
 	"github.com/sluice-go/sluice/internal/engine"
+	"github.com/sluice-go/sluice/internal/failures"
 	"github.com/sluice-go/sluice/internal/fault"
 	"github.com/sluice-go/sluice/internal/notify"
 	"github.com/sluice-go/sluice/internal/sqsapi"
@@ -247,6 +249,7 @@ type Consumer struct {
 
 	paused   atomic.Bool
 	counters counters.Counters
+	failures failures.Log
 	calls    [len(sqsapi.Operations)]atomic.Int64 // to SQS, by operation
 	errors   [len(sqsapi.Operations)]atomic.Int64 // those that failed as a whole
 
@@ -499,9 +502,12 @@ type Stats struct {
 	LeasesLost   int64 // messages whose lease ended while they waited or were handled
 	Unsettled    int64 // messages for which SQS did not confirm that they were deleted or given back
 
-	Batches map[Reason]int64 // handler calls, by the reason for which their batch was handed over
-	Calls   map[string]int64 // calls to SQS, by operation, successful or not
-	Errors  map[string]int64 // calls to SQS that failed as a whole, by operation
+	ReceiveCounts map[int]int64 // messages received, by [Message.ReceiveCount]; those of 10 and more are at 10
+
+	Batches       map[Reason]int64 // handler calls, by the reason for which their batch was handed over
+	BatchMessages int64            // messages of these calls
+	Calls         map[string]int64 // calls to SQS, by operation, successful or not
+	Errors        map[string]int64 // calls to SQS that failed as a whole, by operation
 
 	InFlight      int       // messages held now
 	BytesInFlight int       // of their bodies and attributes
@@ -712,11 +718,15 @@ func (c *Consumer) Stats() Stats {
 		Failed: n.Failed.Load(), Panics: n.Panics.Load(),
 		Deleted: n.Deleted.Load(), GivenBack: n.Released.Load(), DeadLettered: n.DeadLettered.Load(),
 		LeasesLost: n.Lost.Load(), Unsettled: n.Unsettled.Load(),
-		Batches: map[Reason]int64{}, Calls: map[string]int64{}, Errors: map[string]int64{},
+		ReceiveCounts: map[int]int64{},
+		Batches:       map[Reason]int64{}, BatchMessages: n.BatchMessages.Load(), Calls: map[string]int64{}, Errors: map[string]int64{},
 		InFlight: int(n.InFlight.Load()), BytesInFlight: int(n.Bytes.Load()), Handlers: int(n.Handlers.Load()),
 		OldestHandler: counters.Moment(n.Oldest.Load()), LastReceive: counters.Moment(n.LastReceive.Load()),
 		HooksDropped: c.dropped(),
 		Receives:     int(n.Receives.Load()), ReceivesMost: int(n.Allowed.Load()), Lag: time.Duration(n.Lag.Load()),
+	}
+	for i := range n.ReceiveCounts {
+		s.ReceiveCounts[i+1] = n.ReceiveCounts[i].Load()
 	}
 	for i := range n.Batches {
 		s.Batches[Reason(i)] = n.Batches[i].Load()
@@ -731,6 +741,52 @@ func (c *Consumer) Stats() Stats {
 func (c *Consumer) Health() Health {
 	state, since, err := c.counters.State()
 	return Health{State: states[state], Since: since, Err: err, ProcessorWait: c.counters.Wait(time.Now())}
+}
+
+// Stalled asks the run that is under way for a sign of life. It returns for how long the run
+// has not given one although it was asked. A run gives one in less than a millisecond,
+// whatever SQS and handlers do, and after that Stalled returns 0. So does the first call, and
+// each one without a run. If Stalled returns more than 30 s, the process gets no processor
+// time, or the run hangs, which is a bug. It is cheap and makes no call to SQS.
+func (c *Consumer) Stalled() time.Duration {
+	r := c.run()
+	if r == nil {
+		return 0
+	}
+	stalled := c.counters.Ask(time.Now())
+	if stalled == 0 {
+		r.engine.Wake()
+	}
+	return stalled
+}
+
+// A Failure is one of the newest failures of a [Consumer], with those that have the same text.
+type Failure struct {
+	Operation string    // of SQS, such as ReceiveMessage; [OperationHandler] or [OperationLease]
+	Text      string    // of the error, up to 1,024 bytes of it
+	MessageID string    // of a message that it concerns; "": it concerns none
+	Count     int64     // messages or calls that failed so. If very many fail, some are counted with others
+	First     time.Time // when it was seen first
+	Last      time.Time // when it was seen last
+}
+
+// Operations of a [Failure], besides those of SQS.
+const (
+	OperationHandler = "Handler" // a handler call
+	OperationLease   = "Lease"   // the lease of a message was lost
+)
+
+// Failures returns the newest failures over all runs, the newest first: calls to SQS that
+// failed as a whole, messages whose handler call failed, and leases that were lost. There are
+// up to eight texts of each operation. The texts are those of your handlers' errors and of SQS.
+// It is cheap and makes no call. The slice belongs to the caller.
+func (c *Consumer) Failures() []Failure {
+	kept := c.failures.All()
+	fs := make([]Failure, len(kept))
+	for i, f := range kept {
+		fs[i] = Failure(f)
+	}
+	return fs
 }
 
 // A run is one call of Run or Drain: the engine, and what connects it to the user.
@@ -786,6 +842,7 @@ func (r *run) run(ctx context.Context) error {
 		r.notifier.Run(notifying)
 	}()
 	r.c.counters.Refusing(nil)
+	r.c.counters.Turned()
 	o := &r.c.opts
 	r.Log(slog.LevelInfo, "the run begins", "batch_size", o.BatchSize, "wait_time", o.WaitTime,
 		"handlers", o.Concurrency, "transport", r.c.transport)
@@ -823,6 +880,7 @@ func (r *run) observe(call sqsapi.Call) {
 	r.c.calls[i].Add(1)
 	if call.Err != nil {
 		r.c.errors[i].Add(1)
+		r.failed(failures.Failure{Operation: call.Op, Count: 1}, call.Err, 0)
 	}
 	if hook := r.c.opts.Hooks.Call; hook != nil {
 		began := time.Now().Add(-call.Took)
@@ -866,8 +924,33 @@ func (r *run) Stuck(c *engine.Call) {
 	r.notifier.Keep(bytes, func() { hook(e) })
 }
 
-// LeaseLost calls the hook, soon.
+// failed keeps a failure, soon: the text of an error is the user's code. The error keeps so many
+// bytes of messages in memory.
+func (r *run) failed(f failures.Failure, err error, bytes int) {
+	now := time.Now()
+	if !r.c.failures.Take(f.Operation, int(f.Count), now) {
+		return
+	}
+	r.notifier.Keep(bytes, func() {
+		f.Text, f.First, f.Last = brief(err), now, now
+		r.c.failures.Add(f)
+	})
+}
+
+// brief returns the text of err, or what SQS says in it: the rest of an error of SQS differs
+// with each request.
+func brief(err error) string {
+	_ = isolate(func() {
+		if said, ok := errors.AsType[smithy.APIError](err); ok {
+			err = errors.New(said.ErrorCode() + ": " + said.ErrorMessage())
+		}
+	})
+	return printable(err)
+}
+
+// LeaseLost keeps the loss and calls the hook, soon.
 func (r *run) LeaseLost(m *engine.Message, cause error) {
+	r.failed(failures.Failure{Operation: OperationLease, MessageID: m.Delivery.ID, Count: 1}, cause, m.Size())
 	if hook := r.c.opts.Hooks.LeaseLost; hook != nil {
 		r.notifier.Keep(m.Size(), func() { hook(LeaseEvent{Message: &delivered(m).Message, Err: cause}) })
 	}

@@ -14,13 +14,17 @@ type Counters struct {
 	Received, Duplicates, Succeeded, Failed, Panics  atomic.Int64
 	Deleted, Released, DeadLettered, Lost, Unsettled atomic.Int64
 	Batches                                          [5]atomic.Int64 // by reason
-	InFlight, Bytes, Handlers                        atomic.Int64    // now
-	Receives, Allowed                                atomic.Int64    // out now, and as many as may be
-	Lag                                              atomic.Int64    // nanoseconds
-	Oldest, LastReceive                              atomic.Int64    // in nanoseconds since 1970; 0: never
-	Dropped                                          atomic.Int64    // hook calls and log lines
-	ProcessorWait                                    atomic.Int64    // nanoseconds
-	ProbedAt                                         atomic.Int64    // when the probe that is under way began, in nanoseconds since 1970; 0: there is none
+	BatchMessages                                    atomic.Int64    // of all batches
+	ReceiveCounts                                    [Counts]atomic.Int64
+	InFlight, Bytes, Handlers                        atomic.Int64 // now
+	Receives, Allowed                                atomic.Int64 // out now, and as many as may be
+	Lag                                              atomic.Int64 // nanoseconds
+	Oldest, LastReceive                              atomic.Int64 // in nanoseconds since 1970; 0: never
+	Dropped                                          atomic.Int64 // hook calls and log lines
+	ProcessorWait                                    atomic.Int64 // nanoseconds
+	ProbedAt                                         atomic.Int64 // when the probe that is under way began, in nanoseconds since 1970; 0: there is none
+
+	asked atomic.Pointer[time.Time] // when the loop was asked for a turn that it has not taken; nil: it was not
 
 	mu      sync.Mutex // guards the fields below; never held while calling out
 	state   int
@@ -29,11 +33,39 @@ type Counters struct {
 	refusal error
 }
 
+// Counts is how many receive counts are counted apart. The last one stands for all above.
+const Counts = 10
+
+// Arrived counts a message that was received for the n-th time.
+func (c *Counters) Arrived(n int) {
+	c.Received.Add(1)
+	c.ReceiveCounts[min(max(1, n), Counts)-1].Add(1)
+}
+
+// Ask notes that the loop is asked for a turn. It returns for how long it has been asked
+// already.
+func (c *Counters) Ask(now time.Time) time.Duration {
+	if !c.asked.CompareAndSwap(nil, &now) {
+		if since := c.asked.Load(); since != nil {
+			return now.Sub(*since)
+		}
+	}
+	return 0
+}
+
+// Turned notes that the loop has taken a turn, or that there is none.
+func (c *Counters) Turned() {
+	if c.asked.Load() != nil {
+		c.asked.Store(nil)
+	}
+}
+
 // Rest notes that nothing is in hand any more.
 func (c *Counters) Rest() {
 	for _, gauge := range []*atomic.Int64{&c.InFlight, &c.Bytes, &c.Handlers, &c.Receives, &c.Allowed, &c.Lag, &c.Oldest, &c.ProcessorWait, &c.ProbedAt} {
 		gauge.Store(0)
 	}
+	c.Turned()
 }
 
 // Receiving notes the error of the newest receive. nil: it succeeded.

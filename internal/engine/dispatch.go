@@ -197,6 +197,7 @@ func (cs *calls) start(batch []*Message, why Reason, now time.Time) {
 	cs.e.hand.move(handling, batch...)
 	cs.add(c)
 	cs.e.Counters.Batches[why].Add(1)
+	cs.e.Counters.BatchMessages.Add(int64(len(batch)))
 	cs.e.loop.Begin(cs.e.handlers, c)
 }
 

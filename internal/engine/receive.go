@@ -365,10 +365,10 @@ func (r *receives) take(a *received, now time.Time) (fresh []*Message) {
 		r.e.hand.largest = smallest // until now nothing was known
 	}
 	r.taken += len(a.Messages)
-	r.e.Counters.Received.Add(int64(len(a.Messages)))
 	fresh = a.Messages[:0]
 	var twice []*Message
 	for _, m := range a.Messages {
+		r.e.Counters.Arrived(m.Delivery.Receives)
 		a.mark(m)
 		if r.e.hand.messages[m.key()] != nil {
 			twice = append(twice, m) // in hand, or in this very answer
@@ -429,7 +429,9 @@ func (a *received) cut() (surplus []*Message) {
 func (r *receives) releaseSurplus(surplus []*Message, a *received, now time.Time) {
 	const most = 1000
 	r.e.Told.Log(slog.LevelWarn, "an answer has more messages than were asked for", "asked", a.asked, "surplus", len(surplus))
-	r.e.Counters.Received.Add(int64(len(surplus)))
+	for _, m := range surplus {
+		r.e.Counters.Arrived(m.Delivery.Receives)
+	}
 	if len(surplus) > most {
 		r.e.Counters.Unsettled.Add(int64(len(surplus) - most))
 		surplus = surplus[:most]

@@ -65,6 +65,7 @@ func (r *reporting) took(d time.Duration, atOnce bool) {
 func (r *reporting) publish(now time.Time) {
 	r.tellSettled()
 	e, c := r.e, r.e.Counters
+	c.Turned()
 	show(&c.InFlight, int64(len(e.hand.messages)))
 	show(&c.Bytes, int64(e.hand.bytes))
 	show(&c.Handlers, int64(e.calls.n))

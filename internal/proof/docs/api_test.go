@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "write the API that there is to testdata/api")
 
 // packages are those that users import, by folder.
-var packages = []string{".", "sqstest"}
+var packages = []string{".", "ops", "sqstest"}
 
 // What users compile against changes only on purpose: with -update, and a line in CHANGELOG.md.
 func TestTheAPIIsTheOneThatIsWrittenDown(t *testing.T) {
