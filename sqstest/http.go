@@ -137,7 +137,7 @@ func call(s *Server, r *http.Request, a *answer) error {
 	}
 	a.asked = time.Now()
 	e := encoder{b: a.body, base: baseURL(r)}
-	err = op(s.sender(r), s, body, &e)
+	err = op(withTraceHeader(s.sender(r), r.Header.Get(traceHeader)), s, body, &e)
 	a.body = e.b
 	return err
 }

@@ -381,3 +381,17 @@ func TestTheWaitOfALargeAnswerEndsWithItsClient(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(begin))
 	})
 }
+
+func TestATraceHeaderThatCouldBeNoAttributeIsNone(t *testing.T) {
+	s := sqstest.New()
+	s.MustCreateQueue("q", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://queues.test:9324/", strings.NewReader(`{"QueueUrl":"q","MessageBody":"a"}`))
+	r.Header.Set("X-Amz-Target", "AmazonSQS.SendMessage")
+	r.Header.Set("X-Amzn-Trace-Id", "Root=\xff")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	answer := post(t.Context(), s, "ReceiveMessage", `{"QueueUrl":"q","MessageSystemAttributeNames":["All"]}`)
+	require.Equal(t, []string{"a"}, received(t, answer))
+	require.NotContains(t, answer.Body.String(), "AWSTraceHeader")
+}

@@ -1,6 +1,7 @@
 package sqstest
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type sending struct {
 	delay          time.Duration // negative: the queue's
 	attributes     map[string]types.MessageAttributeValue
 	system         map[string]types.MessageSystemAttributeValue
+	callTrace      string // the trace header of the call, for a message that has none of its own
 	group, dedupID *string
 }
 
@@ -27,7 +29,7 @@ func (s *Server) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ..
 	return perform(ctx, s, opSendMessage, queueURL(in), in, func(in *sqs.SendMessageInput, hit struck) (*sqs.SendMessageOutput, error) {
 		m := &sending{
 			body: text(in.MessageBody), delay: secondsOr(in.DelaySeconds, zerosOf(ctx).Delay),
-			attributes: in.MessageAttributes, system: in.MessageSystemAttributes,
+			attributes: in.MessageAttributes, system: in.MessageSystemAttributes, callTrace: traceHeaderOf(ctx),
 			group: in.MessageGroupId, dedupID: in.MessageDeduplicationId,
 		}
 		done, err := s.send(ctx, in.QueueUrl, m, hit)
@@ -76,7 +78,7 @@ func (s *Server) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchI
 		for i, e := range in.Entries {
 			list[i] = &sending{
 				body: text(e.MessageBody), delay: secondsOr(e.DelaySeconds, zero.delay(i)),
-				attributes: e.MessageAttributes, system: e.MessageSystemAttributes,
+				attributes: e.MessageAttributes, system: e.MessageSystemAttributes, callTrace: traceHeaderOf(ctx),
 				group: e.MessageGroupId, dedupID: e.MessageDeduplicationId,
 			}
 			if err := q.checkGrouping(list[i], true); err != nil {
@@ -120,7 +122,7 @@ func (q *queue) send(in *sending, now int64, hit struck) *sent {
 	m := &message{
 		body: strings.Clone(in.body), md5: sum, attributes: cloneAttributes(in.attributes), attributesMD5: done.attributesMD5,
 		group: text(in.group), dedupID: text(in.dedupID), sent: now,
-		trace: text(in.system[string(types.MessageSystemAttributeNameForSendsAWSTraceHeader)].StringValue),
+		trace: cmp.Or(text(in.system[string(types.MessageSystemAttributeNameForSendsAWSTraceHeader)].StringValue), in.callTrace),
 	}
 	key := ""
 	if q.fifo {

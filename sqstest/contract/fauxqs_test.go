@@ -31,7 +31,7 @@ func fauxqsDeviations() map[string]string {
 		},
 		"redrive policies are not validated":          {"ARedrivePolicyNeedsACount", "ARedrivePolicyIsJSON", "TheDeadLetterQueueMustExist", "AFIFOQueuesDeadLettersAreFIFO", "ARedrivePolicyNeedsATarget", "ACountIsOneToAThousand", "ADeadLetterQueueOfAnotherRegionIsRefused"},
 		"the deduplication id stays on a move":        {"AMovedFIFOMessagesDeduplicationIDIsItsMessageID"},
-		"trace headers are dropped":                   {"AMovedMessageStaysWhatItWas", "ATraceHeaderComesBack", "SystemAttributesHaveTheirOwnMD5"},
+		"trace headers are dropped":                   {"AMovedMessageStaysWhatItWas", "ATraceHeaderComesBack", "ACallsTraceHeaderIsThatOfItsMessages", "AMessagesOwnTraceHeaderWins", "SystemAttributesHaveTheirOwnMD5"},
 		"the move counts as a receive of its own":     {"TheReceiveAfterTheLastMovesTheMessage"},
 		"the end of a timeout is noticed by receives": {"TheMoveIsNotMadeAtTheEndOfTheTimeout"},
 		"ReceiveRequestAttemptId is ignored":          {"TheSameAttemptBringsTheSameReceipts", "TheSameAttemptHidesAnew", "ALongAttemptIDIsRefused"},

@@ -31,6 +31,7 @@ func motoDeviations() map[string]string {
 		"the type of a queue can be changed":       {"AStandardQueueCannotBecomeFIFO", "AFIFOQueueCannotBecomeStandard"},
 		"attributes do not count as size":          {"AttributesCountAsSize"},
 		"system attributes have no MD5":            {"SystemAttributesHaveTheirOwnMD5"},
+		"headers of a trace are ignored":           {"ACallsTraceHeaderIsThatOfItsMessages"},
 		"* is not a filter":                        {"StarGivesEveryAttribute"},
 		"group and deduplication ids are free":     {"ALongGroupIDIsRefused", "AGroupIDWithASpaceIsRefused", "ALongDeduplicationIDIsRefused", "ADeduplicationIDWithASpaceIsRefused"},
 		"a batch names the missing parameter":      {"ABatchWithoutAGroupFailsAsAWhole"},

@@ -17,6 +17,7 @@ const (
 	guideNumbers    = "SQS developer guide, message attribute data types: up to 38 digits, 10^-128 to 10^126"
 	guideDelay      = "SQS developer guide, delay queues"
 	guideFair       = "SQS developer guide, fair queues"
+	guideXRay       = "X-Ray developer guide, Amazon SQS and X-Ray: the HTTP header or the system attribute, which wins"
 	guideFIFO       = "SQS developer guide, FIFO queues"
 	apiReceive      = "API reference, ReceiveMessage"
 	apiVisibility   = "API reference, ChangeMessageVisibility"
@@ -240,6 +241,35 @@ var filtering = []Row{
 		c.send(q, "a", trace(header))
 		m := c.one(q, withSystem("AWSTraceHeader"))
 		c.thatf(m.Attributes["AWSTraceHeader"] == header, "attributes are %v", m.Attributes)
+	}},
+	{Name: "ACallsTraceHeaderIsThatOfItsMessages", Source: guideXRay, run: func(c *trial) {
+		c.hasHeaders()
+		q := c.queue()
+		_, err := c.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &q, MessageBody: new("a")}, tracedBy("Root=1-5759e988-bd862e3fe1be46a994272793"))
+		c.ok(err)
+		_, err = c.SendMessageBatch(c.ctx, &sqs.SendMessageBatchInput{QueueUrl: &q, Entries: []types.SendMessageBatchRequestEntry{
+			{Id: new("b"), MessageBody: new("b")}, {Id: new("c"), MessageBody: new("c")},
+		}}, tracedBy("Root=1-5759e988-bd862e3fe1be46a994272794"))
+		c.ok(err)
+		traces := map[string]string{}
+		for range 3 {
+			m := c.one(q, withSystem("AWSTraceHeader"))
+			traces[*m.Body] = m.Attributes["AWSTraceHeader"]
+		}
+		c.same([]string{traces["a"], traces["b"], traces["c"]}, []string{
+			"Root=1-5759e988-bd862e3fe1be46a994272793", "Root=1-5759e988-bd862e3fe1be46a994272794", "Root=1-5759e988-bd862e3fe1be46a994272794",
+		})
+	}},
+	{Name: "AMessagesOwnTraceHeaderWins", Source: guideXRay, run: func(c *trial) {
+		c.hasHeaders()
+		const own, ofCall = "Root=1-5759e988-bd862e3fe1be46a994272793", "Root=1-5759e988-bd862e3fe1be46a994272794"
+		q := c.queue()
+		in := &sqs.SendMessageInput{QueueUrl: &q, MessageBody: new("a")}
+		trace(own)(in)
+		_, err := c.SendMessage(c.ctx, in, tracedBy(ofCall))
+		c.ok(err)
+		m := c.one(q, withSystem("AWSTraceHeader"))
+		c.is(new(m.Attributes["AWSTraceHeader"]), own)
 	}},
 	filter("AllGivesEveryAttribute", "4c360f3fdafd970e05fae2f149d997f5", []string{"General", "Hello", "Help.Me"}, "All"),
 	filter("DotStarGivesEveryAttribute", "4c360f3fdafd970e05fae2f149d997f5", []string{"General", "Hello", "Help.Me"}, ".*"),

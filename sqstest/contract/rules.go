@@ -67,6 +67,8 @@ var aboutFilters = []Rule{
 	shown("A receive that asks for no attributes gets none.", "NothingAskedMeansNoAttributes"),
 	shown("System attributes are asked for by name, or All of them; the deprecated list adds to its successor.",
 		"AllSystemAttributesOfAStandardMessage", "AllSystemAttributesOfAFIFOMessage", "OnlyTheAskedSystemAttributesCome", "TheDeprecatedNamesAreUnited", "ATraceHeaderComesBack"),
+	shown("The header X-Amzn-Trace-Id of a send is the trace header of those of its messages that have none of their own.",
+		"ACallsTraceHeaderIsThatOfItsMessages", "AMessagesOwnTraceHeaderWins"),
 	shown("Message attributes are asked for by `All`, `*`, `.*`, a name, or a prefix.",
 		"AllGivesEveryAttribute", "StarGivesEveryAttribute", "DotStarGivesEveryAttribute", "ANameGivesItsAttributeAndItsMD5", "APrefixGivesWhatItBegins", "APrefixMayHaveDots"),
 	shown("MD5OfMessageAttributes covers what is returned, and is missing when that is nothing.", "NamesGiveASubsetAndItsMD5", "ANameGivesItsAttributeAndItsMD5", "AnUnknownNameGivesNothing"),

@@ -113,7 +113,7 @@ var imports = map[string]string{
 	"signal": "os/signal", "sql": "database/sql", "strings": "strings", "sync": "sync", "syscall": "syscall", "time": "time", "flag": "flag",
 	"json": "encoding/json", "testing": "testing", "synctest": "testing/synctest", "require": "github.com/stretchr/testify/require",
 	"s3": "github.com/aws/aws-sdk-go-v2/service/s3", "lambda": "github.com/aws/aws-lambda-go/lambda",
-	"prometheus": "github.com/prometheus/client_golang/prometheus",
+	"prometheus": "github.com/prometheus/client_golang/prometheus", "promhttp": "github.com/prometheus/client_golang/prometheus/promhttp",
 }
 
 const module = "github.com/sluice-go/sluice"
@@ -144,8 +144,8 @@ func (b block) file() string {
 	return head.String() + "func part() error {\n" + b.text + "\nreturn err\n}\n"
 }
 
-// build compiles all blocks, as packages that are not there but for the compiler. Names
-// that a part declares and does not use are no fault of it.
+// build compiles all blocks, as packages that are not there but for the compiler. Programs are kept, in
+// the folder bin of scratch. Names that a part declares and does not use are no fault of it.
 func build(scratch string, blocks []block) error {
 	here, err := os.Getwd()
 	if err != nil {
@@ -154,14 +154,18 @@ func build(scratch string, blocks []block) error {
 	overlay := struct {
 		Replace map[string]string `json:"Replace"`
 	}{map[string]string{}}
-	args := []string{"build", "-o", filepath.Join(scratch, "bin") + "/", "-gcflags=-e", "-overlay", filepath.Join(scratch, "overlay.json")}
+	var programs, parts []string
 	for _, b := range blocks {
-		real := filepath.Join(scratch, b.name()+".go")
-		if err := os.WriteFile(real, []byte(b.file()), 0o600); err != nil {
+		file := filepath.Join(scratch, b.name()+".go")
+		if err := os.WriteFile(file, []byte(b.file()), 0o600); err != nil {
 			return err
 		}
-		overlay.Replace[filepath.Join(here, "internal/proof/docs", b.name(), "main.go")] = real
-		args = append(args, "./internal/proof/docs/"+b.name())
+		overlay.Replace[filepath.Join(here, "internal/proof/docs", b.name(), "main.go")] = file
+		if b.program() {
+			programs = append(programs, "./internal/proof/docs/"+b.name())
+		} else {
+			parts = append(parts, "./internal/proof/docs/"+b.name())
+		}
 	}
 	text, err := json.Marshal(overlay)
 	if err != nil {
@@ -169,6 +173,16 @@ func build(scratch string, blocks []block) error {
 	}
 	if err := errors.Join(os.WriteFile(filepath.Join(scratch, "overlay.json"), text, 0o600), os.MkdirAll(filepath.Join(scratch, "bin"), 0o700)); err != nil {
 		return err
+	}
+	common := []string{"build", "-gcflags=-e", "-overlay", filepath.Join(scratch, "overlay.json")}
+	kept := append(slices.Clone(common), "-o", filepath.Join(scratch, "bin")+"/") // go builds nothing but programs with -o
+	return errors.Join(compile(append(kept, programs...), blocks), compile(append(common, parts...), blocks))
+}
+
+// compile runs the go command, whose last arguments are packages.
+func compile(args []string, blocks []block) error {
+	if !strings.HasPrefix(args[len(args)-1], "./") {
+		return nil // there is no package
 	}
 	out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput() //nolint:gosec // our own pages
 	if err == nil {
