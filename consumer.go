@@ -216,6 +216,10 @@ var (
 	// ErrHandlerTimeout is the cause of a handler's context that ended because the call
 	// took [Options.HandlerTimeout].
 	ErrHandlerTimeout = engine.ErrHandlerTimeout
+	// ErrUnhandled is the error of a message that was not handled since one before it in its
+	// message group failed. Middleware that stops a group says so by [Failed] with it: such a
+	// message has not failed itself. See [OutcomeUnhandled].
+	ErrUnhandled = engine.ErrUnhandled
 )
 
 // A ShutdownError reports that a run has ended and left something: it could not wait for all
