@@ -64,7 +64,7 @@ func run(queueURL, endpoint string) error {
 		defer end() // Run finishes what it holds and returns
 		feed(ctx, server, queueURL)
 	}()
-	say("an embedded SQS is fed with %d orders", orders)
+	sayf("an embedded SQS is fed with %d orders", orders)
 	return consume(ctx, server.Client(), queueURL, options)
 }
 
@@ -74,19 +74,19 @@ func consume(ctx context.Context, client *sqs.Client, queueURL string, options s
 	if err != nil {
 		return err
 	}
-	say("consuming %s; Ctrl-C ends it", queueURL)
+	sayf("consuming %s; Ctrl-C ends it", queueURL)
 	if err := consumer.Run(ctx, sluice.Each(process)); err != nil {
 		return err
 	}
 	s := consumer.Stats()
-	say("received %d, deleted %d, failed %d", s.Received, s.Deleted, s.Failed)
+	sayf("received %d, deleted %d, failed %d", s.Received, s.Deleted, s.Failed)
 	return nil
 }
 
 // process does something with a message. It is deleted when process returns nil; otherwise it is
 // received again, later.
 func process(_ context.Context, m *sluice.Message) error {
-	say("handled %3d ms after it was sent: %s", time.Since(m.SentAt).Milliseconds(), m.Body)
+	sayf("handled %3d ms after it was sent: %s", time.Since(m.SentAt).Milliseconds(), m.Body)
 	return nil
 }
 
@@ -119,7 +119,7 @@ func feed(ctx context.Context, server *sqstest.Server, queueURL string) {
 	}
 }
 
-// say prints a line with the time since the beginning.
-func say(format string, args ...any) {
+// sayf prints a line with the time since the beginning.
+func sayf(format string, args ...any) {
 	fmt.Printf("%6.2f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 }

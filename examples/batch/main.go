@@ -68,7 +68,7 @@ func run(queueURL, endpoint string) error {
 		defer end() // Run finishes what it holds and returns
 		feed(ctx, server, queueURL)
 	}()
-	say("an embedded SQS is fed with %d orders: %d in a rush, and %d when the shop is calm", rush+calm, rush, calm)
+	sayf("an embedded SQS is fed with %d orders: %d in a rush, and %d when the shop is calm", rush+calm, rush, calm)
 	return consume(ctx, server.Client(), queueURL, options)
 }
 
@@ -78,13 +78,13 @@ func consume(ctx context.Context, client *sqs.Client, queueURL string, options s
 	if err != nil {
 		return err
 	}
-	say("consuming %s; Ctrl-C ends it", queueURL)
+	sayf("consuming %s; Ctrl-C ends it", queueURL)
 	go watch(ctx, consumer)
 	if err := consumer.Run(ctx, process); err != nil {
 		return err
 	}
 	s := consumer.Stats()
-	say("received %d, deleted %d, failed %d, in %d batches", s.Received, s.Deleted, s.Failed, batches(s))
+	sayf("received %d, deleted %d, failed %d, in %d batches", s.Received, s.Deleted, s.Failed, batches(s))
 	return nil
 }
 
@@ -92,14 +92,14 @@ func consume(ctx context.Context, client *sqs.Client, queueURL string, options s
 // they are received again, later. An error may name one of them, by sluice.Failed.
 func process(_ context.Context, batch []*sluice.Message) error {
 	for _, m := range batch {
-		say("  %s, sent %4.1f s ago", m.Body, time.Since(m.SentAt).Seconds())
+		sayf("  %s, sent %4.1f s ago", m.Body, time.Since(m.SentAt).Seconds())
 	}
 	return nil
 }
 
 // report tells of a batch after it was handled.
 func report(e sluice.BatchEvent) {
-	say("a batch of %d, handed over because of: %s, filled in %.1f s", len(e.Messages), e.Reason, e.FillTime.Seconds())
+	sayf("a batch of %d, handed over because of: %s, filled in %.1f s", len(e.Messages), e.Reason, e.FillTime.Seconds())
 }
 
 func batches(s sluice.Stats) (n int64) {
@@ -148,8 +148,8 @@ func feed(ctx context.Context, server *sqstest.Server, queueURL string) {
 // printing keeps lines and the line of watch apart.
 var printing sync.Mutex
 
-// say prints a line with the time since the beginning.
-func say(format string, args ...any) {
+// sayf prints a line with the time since the beginning.
+func sayf(format string, args ...any) {
 	printing.Lock()
 	defer printing.Unlock()
 	fmt.Printf("%s%6.2f s  %s\n", clearLine(), time.Since(began).Seconds(), fmt.Sprintf(format, args...))

@@ -175,8 +175,8 @@ func build(scratch string, blocks []block) error {
 		return err
 	}
 	common := []string{"build", "-gcflags=-e", "-overlay", filepath.Join(scratch, "overlay.json")}
-	kept := append(slices.Clone(common), "-o", filepath.Join(scratch, "bin")+"/") // go builds nothing but programs with -o
-	return errors.Join(compile(append(kept, programs...), blocks), compile(append(common, parts...), blocks))
+	kept := []string{"-o", filepath.Join(scratch, "bin") + "/"} // go builds nothing but programs with -o
+	return errors.Join(compile(slices.Concat(common, kept, programs), blocks), compile(slices.Concat(common, parts), blocks))
 }
 
 // compile runs the go command, whose last arguments are packages.
