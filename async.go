@@ -78,6 +78,10 @@ func (g *groups) add(group string) {
 // JSON makes a [Handler] of a function that takes the body of one message, decoded from JSON. A
 // body that cannot be decoded fails its message. It is received again, and ends in the queue's
 // dead-letter queue, if there is one. It is not deleted. If fn is nil, so is the Handler.
+//
+// The error of such a message repeats nothing of the body. The text of an error by a decoder of
+// your own (UnmarshalJSON) is kept back. It is shown if the error has a method Redacted() bool that
+// returns true.
 func JSON[T any](fn func(ctx context.Context, v T) error) Handler {
 	if fn == nil {
 		return nil
@@ -99,14 +103,18 @@ func decode[T any](m *Message) (v T, err error) {
 }
 
 // redacted returns err with a text that repeats nothing of the body: errors are logged, and
-// bodies must not be.
+// bodies must not be. A wrapper may say more than what it wraps, so only err itself is trusted.
 func redacted(err error) error {
-	if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		wrongType.Value, _, _ = strings.Cut(wrongType.Value, " ") // "number", not which
-		return err
-	}
-	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return err
+	switch e := err.(type) { //nolint:errorlint // as it says
+	case *json.UnmarshalTypeError:
+		e.Value, _, _ = strings.Cut(e.Value, " ") // "number", not which
+		return e
+	case *json.SyntaxError:
+		return e
+	case interface{ Redacted() bool }:
+		if e.Redacted() {
+			return err
+		}
 	}
 	return &redactedError{err} // by the type's own decoder, such as that of time.Time
 }

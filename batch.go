@@ -449,6 +449,12 @@ func (r *reader) read(err error, said *decision, who int) {
 			if said == nil {
 				said = &e.decision // the outermost decision counts
 			}
+		case *redactedError: // the parts of what it keeps back must not be seen
+			if inner, ok := errors.AsType[*decided](e.err); ok && said == nil {
+				said = &inner.decision
+			}
+			r.note(err, said, who)
+			return
 		case *MessageError:
 			if who == everyone && e != nil && e.Err != nil {
 				r.read(e.Err, said, r.position(e.Message))

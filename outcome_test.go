@@ -2,6 +2,7 @@ package sluice_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -273,4 +274,46 @@ func build(program []byte, batch []*sluice.Message) (err error, blamed []*sluice
 		}
 	}
 	return err, blamed
+}
+
+// leaky is a value whose decoder repeats it, in an error around one of encoding/json or beside others.
+type leaky struct{}
+
+func (*leaky) UnmarshalJSON(text []byte) error {
+	var number int
+	err := json.Unmarshal(text, &number)
+	switch {
+	case strings.Contains(string(text), "wraps"):
+		return fmt.Errorf("bad %s: %w", text, err)
+	case strings.Contains(string(text), "dead"):
+		return sluice.DeadLetter(fmt.Errorf("bad %s", text))
+	case strings.Contains(string(text), "shown"):
+		return shown{}
+	default:
+		return errors.Join(fmt.Errorf("bad %s", text), errBad)
+	}
+}
+
+// shown is an error that repeats nothing.
+type shown struct{}
+
+func (shown) Error() string  { return "of another version" }
+func (shown) Redacted() bool { return true }
+
+func TestErrorsOfDecodersRepeatNothingOfTheBody(t *testing.T) {
+	h := sluice.JSON(func(context.Context, leaky) error { return nil })
+	for body, want := range map[string]sluice.OutcomeKind{
+		`"secret wraps"`: sluice.OutcomeRetry, `"secret joins"`: sluice.OutcomeRetry, `"secret dead"`: sluice.OutcomeDeadLetter, `"secret shown"`: sluice.OutcomeRetry,
+	} {
+		batch := []*sluice.Message{{ID: "1", Body: body}}
+		n := 0
+		for _, err := range sluice.Outcomes(batch, h(t.Context(), batch)) {
+			n++
+			require.NotContains(t, err.Error(), "secret", body)
+			require.Contains(t, err.Error(), "decoding the body as sluice_test.leaky", body)
+			require.Equal(t, want, sluice.OutcomeOf(err).Kind, body)
+			require.Equal(t, strings.Contains(body, "shown"), strings.Contains(err.Error(), "of another version"))
+		}
+		require.Equal(t, 1, n, body)
+	}
 }

@@ -46,7 +46,7 @@ func (e *CloudEvent[T]) UnmarshalJSON(data []byte) error {
 		err = v.decodeStructured(data)
 	}
 	if err != nil {
-		return misfit[CloudEvent[T]](of(cloudEventName, err))
+		return of(cloudEventName, err)
 	}
 	*e = v
 	return nil
@@ -67,7 +67,7 @@ func ReadCloudEvent[T any](m *sluice.Message) (e CloudEvent[T], err error) {
 		err = e.decode([]byte(m.Body))
 	}
 	if err != nil {
-		return CloudEvent[T]{}, misfit[CloudEvent[T]](of(cloudEventName, err))
+		return CloudEvent[T]{}, of(cloudEventName, err)
 	}
 	return e, nil
 }

@@ -3,7 +3,6 @@ package envelope
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 )
 
@@ -72,21 +71,9 @@ func inside(name string, err error) error {
 	return &Error{field: name, err: safe(err)}
 }
 
-// misfit returns err with the cause that a JSON value does not fit the Go type T, unless it has a
-// cause. sluice.JSON shows the texts of errors with such a cause, and keeps back those of others.
-func misfit[T any](err error) error {
-	e, ok := err.(*Error) //nolint:errorlint // as above
-	if !ok {
-		return err
-	}
-	because := *e
-	if e.err == nil {
-		because.err = &json.UnmarshalTypeError{Value: "object", Type: reflect.TypeFor[T]()}
-	} else {
-		because.err = misfit[T](e.err)
-	}
-	return &because
-}
+// Redacted reports whether the text of e repeats nothing of the message: true. So [sluice.JSON]
+// shows it.
+func (e *Error) Redacted() bool { return e != nil }
 
 // safe returns an error of encoding/json with a text that repeats nothing of what was decoded.
 func safe(err error) error {

@@ -37,7 +37,7 @@ func (e *EventBridge[T]) UnmarshalJSON(data []byte) error {
 		err = v.decode(data)
 	}
 	if err != nil {
-		return misfit[EventBridge[T]](of(eventBridgeName, err))
+		return of(eventBridgeName, err)
 	}
 	*e = v
 	return nil

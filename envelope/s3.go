@@ -50,7 +50,7 @@ func (e *S3Event) UnmarshalJSON(data []byte) error {
 		v, err = parseS3(data)
 	}
 	if err != nil {
-		return misfit[S3Event](of(s3Name, err))
+		return of(s3Name, err)
 	}
 	*e = v
 	return nil

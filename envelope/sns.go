@@ -43,7 +43,7 @@ func (n *SNS[T]) UnmarshalJSON(data []byte) error {
 		err = v.decode(data)
 	}
 	if err != nil {
-		return misfit[SNS[T]](of(snsName, err))
+		return of(snsName, err)
 	}
 	*n = v
 	return nil

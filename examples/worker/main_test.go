@@ -165,8 +165,11 @@ func TestABatchIsInsertedAndWhatIsHopelessIsADeadLetter(t *testing.T) {
 		require.NoError(t, err)
 		handler := insert(db)
 		batch := []*sluice.Message{
-			{ID: "1", Body: `{"id":"A1","item":"tea","cents":250}`}, {ID: "2", Body: `{"id":"A1","item":"tea","cents":250}`},
-			{ID: "3", Body: `{"id":"A2","cents":0}`}, {ID: "4", Body: `{"cents":1}`}, {ID: "5", Body: `{`},
+			{ID: "1", Body: `{"id":"A1","item":"tea","cents":250}`},
+			{ID: "2", Body: `{"id":"A1","item":"tea","cents":250}`},
+			{ID: "3", Body: `{"id":"A2","cents":0}`},
+			{ID: "4", Body: `{"cents":1}`},
+			{ID: "5", Body: `{`},
 		}
 		failed := map[string]sluice.OutcomeKind{}
 		for m, err := range sluice.Outcomes(batch, handler(t.Context(), batch)) {
