@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.53.0
-	github.com/sluice-go/sluice/bench v0.0.0-00010101000000-000000000000
+	github.com/sluice-go/sluice/bench v0.1.0
 	gocloud.dev v0.46.0
 )
 

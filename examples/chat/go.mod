@@ -7,7 +7,7 @@ replace github.com/sluice-go/sluice => ../..
 require (
 	github.com/aws/aws-sdk-go-v2/config v1.33.18
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.53.0
-	github.com/sluice-go/sluice v0.0.0-00010101000000-000000000000
+	github.com/sluice-go/sluice v0.1.0
 	github.com/stretchr/testify v1.11.1
 	modernc.org/sqlite v1.61.1
 )

@@ -12,7 +12,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/config v1.33.18
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.53.0
 	github.com/sluice-go/sluice v0.1.0
-	github.com/sluice-go/sluice/contrib/lambdasluice v0.0.0-00010101000000-000000000000
+	github.com/sluice-go/sluice/contrib/lambdasluice v0.1.0
 	github.com/stretchr/testify v1.11.1
 	gopkg.in/yaml.v3 v3.0.1
 )

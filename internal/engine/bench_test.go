@@ -93,7 +93,7 @@ func BenchmarkMessage(b *testing.B) {
 
 func benchmarkEngine(b *testing.B, transport *shortcut, s Settings, held int) {
 	b.Helper()
-	s.BatchBytes, s.BytesInFlight, s.Receivers, s.WaitTime = 1<<40, 1<<40, 16, time.Second
+	s.BatchBytes, s.BytesInFlight, s.Receivers, s.WaitTime = 1<<30, 1<<30, 16, time.Second
 	s.Visibility, s.PollTime, s.ShutdownTimeout, s.GiveUpAfter = 11*time.Hour, 20*time.Second, time.Minute, -1
 	s.MaxMessages = b.N + held
 	var begun atomic.Int64
