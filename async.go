@@ -127,6 +127,14 @@ func (e *redactedError) Error() string {
 }
 func (e *redactedError) Unwrap() error { return e.err }
 
+// said returns the decision in what is kept back; nil: there is none.
+func (e *redactedError) said() *decision {
+	if d, ok := errors.AsType[*decided](e.err); ok {
+		return &d.decision
+	}
+	return nil
+}
+
 // A PanicError is the error of a handler that panicked or called runtime.Goexit. It is in the log
 // line about the panic and in [BatchEvent.Err].
 type PanicError struct {

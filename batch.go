@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -450,10 +451,7 @@ func (r *reader) read(err error, said *decision, who int) {
 				said = &e.decision // the outermost decision counts
 			}
 		case *redactedError: // the parts of what it keeps back must not be seen
-			if inner, ok := errors.AsType[*decided](e.err); ok && said == nil {
-				said = &inner.decision
-			}
-			r.note(err, said, who)
+			r.note(err, cmp.Or(said, e.said()), who)
 			return
 		case *MessageError:
 			if who == everyone && e != nil && e.Err != nil {

@@ -100,7 +100,7 @@ func TestThePoliciesAllowWhatTheProgramDoes(t *testing.T) {
 				all = append(all, a)
 			case []any:
 				for _, one := range a {
-					all = append(all, one.(string)) //nolint:forcetypeassert // a test
+					all = append(all, one.(string))
 				}
 			}
 		}
