@@ -524,7 +524,13 @@ type Stats struct {
 	// Lag is how long messages wait in the queue: the longest wait of those received for the
 	// first time in the last half minute to minute. 0 means that there were none. A known
 	// difference between SQS's clock and this machine's is left out.
-	Lag          time.Duration
+	Lag time.Duration
+
+	// LeaseMargin is how much was left of the leases that were renewed last, when SQS had confirmed
+	// it: the least of one call, about half of [Options.VisibilityTimeout] if all is well. 0 means
+	// that none was renewed, or that it was too late.
+	LeaseMargin time.Duration
+
 	HooksDropped int64 // hook calls and log lines that were dropped because hooks or the logger were too slow
 
 	// Transport is what makes the calls: "lean", or "sdk: " and why, such as "sdk: the client
@@ -727,7 +733,7 @@ func (c *Consumer) Stats() Stats {
 		InFlight: int(n.InFlight.Load()), BytesInFlight: int(n.Bytes.Load()), Handlers: int(n.Handlers.Load()),
 		OldestHandler: counters.Moment(n.Oldest.Load()), LastReceive: counters.Moment(n.LastReceive.Load()),
 		HooksDropped: c.dropped(),
-		Receives:     int(n.Receives.Load()), ReceivesMost: int(n.Allowed.Load()), Lag: time.Duration(n.Lag.Load()),
+		Receives:     int(n.Receives.Load()), ReceivesMost: int(n.Allowed.Load()), Lag: time.Duration(n.Lag.Load()), LeaseMargin: time.Duration(n.LeaseMargin.Load()),
 	}
 	for i := range n.ReceiveCounts {
 		s.ReceiveCounts[i+1] = n.ReceiveCounts[i].Load()

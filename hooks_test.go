@@ -208,3 +208,20 @@ func TestOptionsOfAConsumerAreThoseThatWork(t *testing.T) {
 	asked[0], o.SystemAttributes[0] = "x", "y"
 	require.Equal(t, types.MessageSystemAttributeNameSenderId, c.Options().SystemAttributes[0])
 }
+
+func TestStatsShowHowMuchOfALeaseIsLeftAtItsRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := sqstest.New()
+		queue := server.MustCreateQueue("orders", nil)
+		server.Send(queue, "x")
+		c, err := sluice.New(server, queue, sluice.Options{VisibilityTimeout: 30 * time.Second})
+		require.NoError(t, err)
+		require.NoError(t, c.Drain(t.Context(), func(context.Context, []*sluice.Message) error {
+			require.Zero(t, c.Stats().LeaseMargin, "nothing was renewed yet")
+			time.Sleep(time.Minute)
+			require.InDelta(t, 15*time.Second, c.Stats().LeaseMargin, float64(6*time.Second))
+			return nil
+		}))
+		require.Zero(t, c.Stats().LeaseMargin, "there is no run")
+	})
+}

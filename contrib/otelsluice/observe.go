@@ -95,6 +95,10 @@ var readings = []reading{
 		value: func(s snapshot) float64 { return s.Lag.Seconds() },
 	},
 	{
+		name: "sluice.lease.margin", unit: "s", description: "What was left of the leases that were renewed last when that was confirmed. 0: none was renewed, or too late.",
+		value: func(s snapshot) float64 { return s.LeaseMargin.Seconds() },
+	},
+	{
 		name: "sluice.processor.wait", unit: "s", description: "Time for which a goroutine that is ready waits for a processor. More than 8 % of the visibility timeout endangers leases.",
 		value: func(s snapshot) float64 { return s.health.ProcessorWait.Seconds() },
 	},

@@ -134,7 +134,7 @@ func TestEachFieldOfStatsIsAMetric(t *testing.T) {
 		"InFlight": `sluice_in_flight_messages{queue="orders"}`, "BytesInFlight": `sluice_in_flight_bytes{queue="orders"}`,
 		"Handlers": `sluice_handlers{queue="orders"}`, "OldestHandler": `sluice_oldest_handler_seconds{queue="orders"}`,
 		"LastReceive": `sluice_last_receive_timestamp_seconds{queue="orders"}`, "Receives": `sluice_receives{queue="orders"}`,
-		"ReceivesMost": `sluice_receives_limit{queue="orders"}`, "Lag": `sluice_lag_seconds{queue="orders"}`,
+		"ReceivesMost": `sluice_receives_limit{queue="orders"}`, "Lag": `sluice_lag_seconds{queue="orders"}`, "LeaseMargin": `sluice_lease_margin_seconds{queue="orders"}`,
 		"BatchMessages": `sluice_batch_messages_total{queue="orders"}`, "ReceiveCounts": `sluice_message_receive_counts_total{queue="orders",receive_count="%s"}`,
 		"Transport": `sluice_transport{queue="orders",transport="%s"}`, "HooksDropped": `sluice_hooks_dropped_total{queue="orders"}`,
 	}

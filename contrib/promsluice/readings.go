@@ -82,6 +82,7 @@ var readings = []reading{
 		return map[string]float64{"": float64(s.LastReceive.UnixNano()) / 1e9}
 	}),
 	gauge("sluice_lag_seconds", "Longest wait in the queue of messages received for the first time lately.", func(s snapshot) float64 { return s.Lag.Seconds() }),
+	gauge("sluice_lease_margin_seconds", "What was left of the leases that were renewed last when that was confirmed. 0: none was renewed, or too late.", func(s snapshot) float64 { return s.LeaseMargin.Seconds() }),
 	gauge("sluice_processor_wait_seconds", "How long a goroutine that is ready waits for a processor. More than 8 % of the visibility timeout endangers leases.", func(s snapshot) float64 { return s.health.ProcessorWait.Seconds() }),
 	table("sluice_transport", "1 for what makes the calls to SQS: lean or sdk.", prometheus.GaugeValue, "transport", func(s snapshot) map[string]float64 {
 		kind, _, _ := strings.Cut(s.Transport, ":")

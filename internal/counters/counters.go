@@ -18,7 +18,7 @@ type Counters struct {
 	ReceiveCounts                                    [Counts]atomic.Int64
 	InFlight, Bytes, Handlers                        atomic.Int64 // now
 	Receives, Allowed                                atomic.Int64 // out now, and as many as may be
-	Lag                                              atomic.Int64 // nanoseconds
+	Lag, LeaseMargin                                 atomic.Int64 // nanoseconds
 	Oldest, LastReceive                              atomic.Int64 // in nanoseconds since 1970; 0: never
 	Dropped                                          atomic.Int64 // hook calls and log lines
 	ProcessorWait                                    atomic.Int64 // nanoseconds
@@ -62,7 +62,7 @@ func (c *Counters) Turned() {
 
 // Rest notes that nothing is in hand any more.
 func (c *Counters) Rest() {
-	for _, gauge := range []*atomic.Int64{&c.InFlight, &c.Bytes, &c.Handlers, &c.Receives, &c.Allowed, &c.Lag, &c.Oldest, &c.ProcessorWait, &c.ProbedAt} {
+	for _, gauge := range []*atomic.Int64{&c.InFlight, &c.Bytes, &c.Handlers, &c.Receives, &c.Allowed, &c.Lag, &c.LeaseMargin, &c.Oldest, &c.ProcessorWait, &c.ProbedAt} {
 		gauge.Store(0)
 	}
 	c.Turned()

@@ -144,10 +144,12 @@ func (r *renewed) Do() (next serial.Work) {
 // returned takes in the end of a renewal call.
 func (l *leases) returned(r *renewed, now time.Time) {
 	results := make([]lease.Result, len(r.errs))
-	ok := false
+	ok, back := false, l.at(r.sent.Add(r.took))
+	margin := l.e.Visibility
 	for i, err := range r.errs {
 		if err == nil {
 			ok = true
+			margin = min(margin, r.call.Entries[i].Lease.Left(back))
 			continue
 		}
 		why := fault.Of(err)
@@ -158,7 +160,10 @@ func (l *leases) returned(r *renewed, now time.Time) {
 	}
 	l.e.report.took(r.took, ok)
 	l.e.refusals.heard(opChange, r.sent, r.errs, now)
-	l.all.Returned(r.call, results, l.at(r.sent.Add(r.took)))
+	if ok {
+		show(&l.e.Counters.LeaseMargin, int64(max(0, margin)))
+	}
+	l.all.Returned(r.call, results, back)
 	for _, entry := range r.call.Entries {
 		if m := entry.Lease.Of; m.marks.renewing && !m.lease.Renewing() {
 			l.e.settle.renewed(m, now)
