@@ -140,6 +140,7 @@ type options struct {
 	GiveUpAfter        duration
 	MaxMessages        int
 	MaxDuration        duration
+	SDKCalls           bool
 	SystemAttributes   []string
 }
 
@@ -162,6 +163,6 @@ func shown(o sluice.Options) options {
 		OnGroupFailure: o.OnGroupFailure, InPlaceTries: o.InPlaceTries, InPlaceTime: duration(o.InPlaceTime),
 		DeadLetterQueueURL: nameOf(o.DeadLetterQueueURL), ReceiveLinger: duration(o.ReceiveLinger), DeleteLinger: duration(o.DeleteLinger),
 		ShutdownTimeout: duration(o.ShutdownTimeout), GiveUpAfter: duration(o.GiveUpAfter),
-		MaxMessages: o.MaxMessages, MaxDuration: duration(o.MaxDuration), SystemAttributes: attributes,
+		MaxMessages: o.MaxMessages, MaxDuration: duration(o.MaxDuration), SDKCalls: o.SDKCalls, SystemAttributes: attributes,
 	}
 }
