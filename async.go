@@ -321,24 +321,28 @@ func (r *run) told(w *work) {
 		r.Log(slog.LevelError, "the handler panicked", "panic", p.Error(), "stack", string(p.Stack))
 	}
 	hook := r.c.opts.Hooks.Batch
-	if hook == nil && failed == 0 {
+	var note func()
+	if failed > 0 {
+		note = r.failed(w.failure(failed))
+	}
+	if hook == nil && note == nil {
 		return
 	}
 	first, bytes := w.Batch[0], 0
 	for _, m := range w.Batch {
 		bytes += m.Size()
 	}
-	if failed > 0 {
-		about, err := w.failure(failed)
-		r.failed(about, err, bytes)
-	}
-	if hook == nil {
-		return
-	}
 	e := BatchEvent{
 		Messages: w.messages, Reason: Reason(w.Reason), Began: w.Began, FillTime: w.Began.Sub(first.Arrived()), Duration: w.Took, Failed: failed, Err: w.err,
 	}
-	r.notifier.Keep(bytes, func() { hook(e) })
+	r.notifier.Keep(bytes, func() { // one of both: the messages are in memory once
+		if note != nil {
+			note()
+		}
+		if hook != nil {
+			hook(e)
+		}
+	})
 }
 
 // failure returns the failure of so many messages, and the error of the first of them.

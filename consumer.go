@@ -888,16 +888,24 @@ func (r *run) outcome(unfinished *engine.Unfinished, err error) error {
 func (r *run) observe(call sqsapi.Call) {
 	i := slices.Index(sqsapi.Operations[:], call.Op)
 	r.c.calls[i].Add(1)
+	hook := r.c.opts.Hooks.Call
+	var note func()
 	if call.Err != nil {
 		r.c.errors[i].Add(1)
-		r.failed(failures.Failure{Operation: call.Op, Count: 1}, call.Err, 0)
+		note = r.failed(failures.Failure{Operation: call.Op, Count: 1}, call.Err)
 	}
-	if hook := r.c.opts.Hooks.Call; hook != nil {
-		began := time.Now().Add(-call.Took)
-		r.notifier.Do(func() {
+	if hook == nil && note == nil {
+		return
+	}
+	began := time.Now().Add(-call.Took)
+	r.notifier.Do(func() {
+		if note != nil {
+			note()
+		}
+		if hook != nil {
 			hook(CallEvent{Operation: call.Op, Began: began, Entries: call.Entries, Failed: call.Failed, Duration: call.Took, Err: call.Err})
-		})
-	}
+		}
+	})
 }
 
 // Log writes a line about the queue, soon and on the goroutine of the notifier: a logger may
@@ -934,17 +942,17 @@ func (r *run) Stuck(c *engine.Call) {
 	r.notifier.Keep(bytes, func() { hook(e) })
 }
 
-// failed keeps a failure, soon: the text of an error is the user's code. The error keeps so many
-// bytes of messages in memory.
-func (r *run) failed(f failures.Failure, err error, bytes int) {
+// failed returns what keeps a failure, for the notifier: the text of an error is the user's code.
+// nil: many others were kept just now.
+func (r *run) failed(f failures.Failure, err error) func() {
 	now := time.Now()
 	if !r.c.failures.Take(f.Operation, int(f.Count), now) {
-		return
+		return nil
 	}
-	r.notifier.Keep(bytes, func() {
+	return func() {
 		f.Text, f.First, f.Last = brief(err), now, now
 		r.c.failures.Add(f)
-	})
+	}
 }
 
 // brief returns the text of err, or what SQS says in it: the rest of an error of SQS differs
@@ -960,10 +968,18 @@ func brief(err error) string {
 
 // LeaseLost keeps the loss and calls the hook, soon.
 func (r *run) LeaseLost(m *engine.Message, cause error) {
-	r.failed(failures.Failure{Operation: OperationLease, MessageID: m.Delivery.ID, Count: 1}, cause, m.Size())
-	if hook := r.c.opts.Hooks.LeaseLost; hook != nil {
-		r.notifier.Keep(m.Size(), func() { hook(LeaseEvent{Message: &delivered(m).Message, Err: cause}) })
+	note, hook := r.failed(failures.Failure{Operation: OperationLease, MessageID: m.Delivery.ID, Count: 1}, cause), r.c.opts.Hooks.LeaseLost
+	if hook == nil && note == nil {
+		return
 	}
+	r.notifier.Keep(m.Size(), func() {
+		if note != nil {
+			note()
+		}
+		if hook != nil {
+			hook(LeaseEvent{Message: &delivered(m).Message, Err: cause})
+		}
+	})
 }
 
 // StateChanged calls the hook, soon.
