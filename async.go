@@ -332,17 +332,14 @@ func (r *run) told(w *work) {
 	for _, m := range w.Batch {
 		bytes += m.Size()
 	}
+	if hook == nil {
+		r.tell(bytes, note, nil)
+		return
+	}
 	e := BatchEvent{
 		Messages: w.messages, Reason: Reason(w.Reason), Began: w.Began, FillTime: w.Began.Sub(first.Arrived()), Duration: w.Took, Failed: failed, Err: w.err,
 	}
-	r.notifier.Keep(bytes, func() { // one of both: the messages are in memory once
-		if note != nil {
-			note()
-		}
-		if hook != nil {
-			hook(e)
-		}
-	})
+	r.tell(bytes, note, func() { hook(e) })
 }
 
 // failure returns the failure of so many messages, and the error of the first of them.

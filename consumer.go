@@ -656,11 +656,11 @@ func secondsOf(attributes map[string]string, name types.QueueAttributeName) time
 // be told.
 func beside(queueURL, arn string) string {
 	u, err := url.Parse(queueURL)
-	parts, path := strings.Split(arn, ":"), strings.Split(strings.Trim(queueURL, "/"), "/")
-	if err != nil || len(parts) != 6 || len(path) < 5 {
+	parts, path := strings.Split(arn, ":"), pathOf(queueURL)
+	if err != nil || len(parts) != 6 || !strings.Contains(path, "/") {
 		return ""
 	}
-	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), strings.Join(path[len(path)-2:], "/")) + parts[4] + "/" + parts[5]
+	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), path) + parts[4] + "/" + parts[5]
 	return u.String()
 }
 
@@ -894,18 +894,41 @@ func (r *run) observe(call sqsapi.Call) {
 		r.c.errors[i].Add(1)
 		note = r.failed(failures.Failure{Operation: call.Op, Count: 1}, call.Err)
 	}
-	if hook == nil && note == nil {
+	if hook == nil {
+		r.tell(0, note, nil)
 		return
 	}
 	began := time.Now().Add(-call.Took)
-	r.notifier.Do(func() {
-		if note != nil {
-			note()
-		}
-		if hook != nil {
-			hook(CallEvent{Operation: call.Op, Began: began, Entries: call.Entries, Failed: call.Failed, Duration: call.Took, Err: call.Err})
-		}
+	r.tell(0, note, func() {
+		hook(CallEvent{Operation: call.Op, Began: began, Entries: call.Entries, Failed: call.Failed, Duration: call.Took, Err: call.Err})
 	})
+}
+
+// tell lets the notifier keep a failure and call a hook, soon and in one: both keep the same bytes of
+// messages in memory. Either may be nil.
+func (r *run) tell(bytes int, note, hook func()) {
+	switch {
+	case note == nil && hook == nil:
+	case hook == nil:
+		r.notifier.Keep(bytes, note)
+	case note == nil:
+		r.notifier.Keep(bytes, hook)
+	default:
+		r.notifier.Keep(bytes, func() {
+			note()
+			hook()
+		})
+	}
+}
+
+// shownOf returns messages as hooks get them, and their bytes.
+func shownOf(ms []*engine.Message) (shown []*Message, bytes int) {
+	shown = make([]*Message, len(ms))
+	for i, m := range ms {
+		shown[i] = &delivered(m).Message
+		bytes += m.Size()
+	}
+	return shown, bytes
 }
 
 // Log writes a line about the queue, soon and on the goroutine of the notifier: a logger may
@@ -918,27 +941,20 @@ func (r *run) Log(level slog.Level, msg string, args ...any) {
 
 // Settled calls the hook, soon.
 func (r *run) Settled(ms []*engine.Message, as engine.Settlement) {
-	hook, bytes := r.c.opts.Hooks.Settled, 0
-	e := SettledEvent{Messages: make([]*Message, len(ms)), Result: SettleResult(as)}
-	for i, m := range ms {
-		e.Messages[i] = &delivered(m).Message
-		bytes += m.Size()
-	}
-	r.notifier.Keep(bytes, func() { hook(e) })
+	hook := r.c.opts.Hooks.Settled
+	messages, bytes := shownOf(ms)
+	r.notifier.Keep(bytes, func() { hook(SettledEvent{Messages: messages, Result: SettleResult(as)}) })
 }
 
 // Stuck calls the hook, soon.
 func (r *run) Stuck(c *engine.Call) {
-	hook, bytes := r.c.opts.Hooks.Stuck, 0
+	hook := r.c.opts.Hooks.Stuck
 	if hook == nil {
 		return
 	}
-	e := StuckEvent{Messages: make([]*Message, len(c.Batch)), Began: c.Began}
+	messages, bytes := shownOf(c.Batch)
+	e := StuckEvent{Messages: messages, Began: c.Began}
 	e.Ended, e.Err = c.Ended()
-	for i, m := range c.Batch {
-		e.Messages[i] = &delivered(m).Message
-		bytes += m.Size()
-	}
 	r.notifier.Keep(bytes, func() { hook(e) })
 }
 
@@ -968,18 +984,13 @@ func brief(err error) string {
 
 // LeaseLost keeps the loss and calls the hook, soon.
 func (r *run) LeaseLost(m *engine.Message, cause error) {
-	note, hook := r.failed(failures.Failure{Operation: OperationLease, MessageID: m.Delivery.ID, Count: 1}, cause), r.c.opts.Hooks.LeaseLost
-	if hook == nil && note == nil {
+	note := r.failed(failures.Failure{Operation: OperationLease, MessageID: m.Delivery.ID, Count: 1}, cause)
+	hook := r.c.opts.Hooks.LeaseLost
+	if hook == nil {
+		r.tell(m.Size(), note, nil)
 		return
 	}
-	r.notifier.Keep(m.Size(), func() {
-		if note != nil {
-			note()
-		}
-		if hook != nil {
-			hook(LeaseEvent{Message: &delivered(m).Message, Err: cause})
-		}
-	})
+	r.tell(m.Size(), note, func() { hook(LeaseEvent{Message: &delivered(m).Message, Err: cause}) })
 }
 
 // StateChanged calls the hook, soon.

@@ -461,6 +461,9 @@ func (o *Options) RegisterFlags(fs *flag.FlagSet, prefix string) {
 // those of [os.Environ]. It is called after fs.Parse. With the prefix ORDERS_ the variable
 // ORDERS_BATCH_SIZE sets the flag -batch-size. A variable that has the prefix and belongs to no flag is
 // an error, which names the nearest one that does. The error has all that is wrong.
+//
+// Take a prefix that nobody else uses. Kubernetes gives a pod variables for each Service, such as
+// ORDERS_SERVICE_HOST for one named orders, unless the pod has enableServiceLinks: false.
 func SetFromEnv(fs *flag.FlagSet, prefix string, environ []string) error {
 	flags, done := map[string]string{}, map[string]bool{}
 	fs.VisitAll(func(f *flag.Flag) {

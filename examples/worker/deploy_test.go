@@ -25,7 +25,8 @@ type deployment struct {
 	Spec struct {
 		Template struct {
 			Spec struct {
-				Grace      int `yaml:"terminationGracePeriodSeconds"`
+				Grace      int   `yaml:"terminationGracePeriodSeconds"`
+				Links      *bool `yaml:"enableServiceLinks"`
 				Containers []struct {
 					Args      []string
 					Env       []struct{ Name, Value string }
@@ -59,6 +60,8 @@ func TestTheManifestFitsTheProgram(t *testing.T) {
 	read(t, "deployment.yaml", &d)
 	pod := d.Spec.Template.Spec
 	require.Len(t, pod.Containers, 1)
+	require.NotNil(t, pod.Links, "variables of Kubernetes' own may have the prefix of the program's, and are no flags")
+	require.False(t, *pod.Links)
 	c := pod.Containers[0]
 	var environ []string
 	for _, v := range c.Env {
