@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/schemas"
 	"github.com/aws/smithy-go"
@@ -39,6 +40,7 @@ type Lean struct {
 	options sqs.Options
 	client  sqs.HTTPClient // the client's, behind a wrapper
 	check   bool           // bodies must have the digests that came with them
+	stock   bool           // nothing of the user's sees the contexts of calls that succeed
 	skew    atomic.Int64   // of SQS's clock against ours, in nanoseconds; as the SDK measures it
 
 	request *http.Request // what all requests have in common
@@ -73,6 +75,7 @@ func NewLean(client Client) (*Lean, error) {
 	}
 	new(options).single(&l.options)
 	l.client, l.check = l.options.HTTPClient, !l.options.DisableMessageChecksumValidation
+	l.stock = stockClient(l.client) && stockCredentials(l.options.Credentials)
 	l.signers.New = func() any { return new(signer) }
 	l.receives = l.operation(OpReceive, schemas.ReceiveMessage, schemas.ReceiveMessageRequest, schemas.ReceiveMessageResult)
 	l.deletes = l.operation(OpDelete, schemas.DeleteMessageBatch, schemas.DeleteMessageBatchRequest, schemas.DeleteMessageBatchResult)
@@ -131,6 +134,36 @@ func notPlain(o *sqs.Options) string {
 var stock = sync.OnceValue(func() sqs.Options { return sqs.New(sqs.Options{}).Options() })
 
 func same(part, theirs any) bool { return reflect.TypeOf(part) == reflect.TypeOf(theirs) }
+
+// stockClient reports whether a client behind a wrapper is the SDK's, or net/http's with no more of
+// the user's than what dials.
+func stockClient(client sqs.HTTPClient) bool {
+	w, _ := client.(*wrapper)
+	if w == nil {
+		return false
+	}
+	switch c := w.inner.(type) {
+	case *awshttp.BuildableClient:
+		return true
+	case *http.Client:
+		if c == nil || c.CheckRedirect != nil {
+			return false
+		}
+		_, ok := c.Transport.(*http.Transport)
+		return ok
+	default:
+		return false
+	}
+}
+
+// stockCredentials reports whether a provider is the SDK's. A function of the user's is not.
+func stockCredentials(provider aws.CredentialsProvider) bool {
+	t := reflect.TypeOf(provider)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return strings.HasPrefix(t.PkgPath(), "github.com/aws/aws-sdk-go-v2/") && t.Kind() == reflect.Struct
+}
 
 // intercepted reports whether there are interceptors, of any kind.
 func intercepted(i *smithyhttp.InterceptorRegistry) bool {

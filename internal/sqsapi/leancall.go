@@ -51,7 +51,9 @@ type reader interface {
 
 // call makes a call. Its error is the one that the SDK's client gives for the same end.
 func (l *Lean) call(d *deadline, op *operation, body []byte, r reader) error {
-	d.values = op.values
+	if d.values == nil { // else it is that of an earlier call of the kind
+		d.values = op.values
+	}
 	if err := l.exchange(d, op, body, r); err != nil {
 		return failedCall(op, err)
 	}

@@ -64,6 +64,8 @@ type Queue struct {
 
 	options options
 	stuck   atomic.Int32 // calls that are over and whose client has not returned
+
+	receives, deletes deadlines
 }
 
 // A Change gives a message in flight a new visibility timeout, counted from the call.
@@ -100,7 +102,7 @@ func (q *Queue) Fetch(ctx context.Context, f Fetch) (began time.Time, err error)
 		return time.Time{}, errStuck
 	}
 	margin := max(answerMargin, f.Margin)
-	d := newDeadline(ctx, f.Wait+margin, &q.stuck)
+	d := q.receives.take(ctx, f.Wait+margin, &q.stuck)
 	d.silence, d.lease = margin, q.Visibility
 	if overdue := f.Overdue; overdue != nil {
 		d.overdue = func(err error) {
@@ -109,9 +111,9 @@ func (q *Queue) Fetch(ctx context.Context, f Fetch) (began time.Time, err error)
 		}
 	}
 	d.start()
-	defer d.finish() // also when the client ends the goroutine
+	defer q.receives.leave(d) // also when the client ends the goroutine
 	n, err := q.receive(d, &f)
-	inTime := d.finish()
+	inTime := d.finish(err == nil && q.reuses())
 	if err != nil {
 		err = blank(d.late(err), ofHandles(nil))
 	}
@@ -120,6 +122,9 @@ func (q *Queue) Fetch(ctx context.Context, f Fetch) (began time.Time, err error)
 	}
 	return d.first, err
 }
+
+// reuses reports whether the context of a call may be that of another one.
+func (q *Queue) reuses() bool { return q.Lean != nil && q.Lean.stock }
 
 // receive makes a receive, and returns how many messages came.
 func (q *Queue) receive(d *deadline, f *Fetch) (n int, err error) {
@@ -159,15 +164,15 @@ func (q *Queue) DeleteInTime(ctx context.Context, handles []string, overdue func
 	if q.stuck.Load() >= mostStuck {
 		return q.deleted(handles, time.Now(), nil, errStuck), true
 	}
-	d := newDeadline(ctx, callTimeout, &q.stuck)
+	d := q.deletes.take(ctx, callTimeout, &q.stuck)
 	if overdue != nil {
 		d.overdue = func(err error) { overdue(q.deleted(handles, d.began, nil, err)) }
 	}
 	d.start()
-	defer d.finish() // also when the client ends the goroutine
+	defer q.deletes.leave(d) // also when the client ends the goroutine
 	var v verdict
 	err := q.delete(d, handles, &v)
-	if !d.finish() {
+	if !d.finish(err == nil && q.reuses()) {
 		return nil, false
 	}
 	return q.deleted(handles, d.began, &v, d.late(err)), true

@@ -1,0 +1,182 @@
+package sqsapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-go/sluice/sqstest"
+)
+
+type told struct{}
+
+func TestADeadlineServesOneCallAfterAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var all deadlines
+		var stuck atomic.Int32
+		ctx, end := context.WithCancel(context.WithValue(t.Context(), told{}, "told"))
+		defer end()
+		first := all.take(ctx, time.Second, &stuck)
+		first.overdue = func(error) { t.Error("the first call is over") }
+		first.start()
+		require.True(t, first.finish(true))
+		all.leave(first)
+		require.NoError(t, first.Err())
+
+		time.Sleep(time.Hour)
+		d := all.take(ctx, 5*time.Second, &stuck)
+		require.Same(t, first, d)
+		require.Equal(t, "told", d.Value(told{}))
+		until, ok := d.Deadline()
+		require.True(t, ok)
+		require.Equal(t, time.Now().Add(5*time.Second), until)
+		d.start()
+		time.Sleep(5*time.Second - 1)
+		synctest.Wait()
+		require.NoError(t, d.Err())
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		require.ErrorIs(t, d.Err(), context.DeadlineExceeded)
+		require.ErrorContains(t, d.late(errors.New("what the client says")), "cut after 5s: what the client says")
+		time.Sleep(time.Minute) // in which the first call's overdue would be told
+		require.True(t, d.finish(true))
+		all.leave(d)
+		require.Empty(t, all.list, "its context has ended")
+	})
+}
+
+func TestADeadlineThatMayBeSomebodysIsNotKept(t *testing.T) {
+	for name, use := range map[string]func(d *deadline){
+		"the call fails":                     func(d *deadline) { d.finish(false) },
+		"the client ends the goroutine":      func(*deadline) {},
+		"the limit cuts the call":            func(d *deadline) { time.Sleep(time.Second); d.finish(true) },
+		"its timer has fired and found life": func(d *deadline) { alive(d); d.finish(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var all deadlines
+				d := all.take(t.Context(), time.Second, new(atomic.Int32))
+				d.silence, d.lease = time.Second, time.Minute
+				d.start()
+				use(d)
+				all.leave(d)
+				require.Empty(t, all.list)
+				require.Error(t, d.Err())
+			})
+		})
+	}
+}
+
+// alive lets an answer begin to arrive, and waits for longer than the first limit.
+func alive(d *deadline) {
+	time.Sleep(900 * time.Millisecond)
+	d.alive()
+	time.Sleep(900 * time.Millisecond)
+}
+
+func TestADeadlineEndsWithItsCallersContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var all deadlines
+		ctx, end := context.WithCancel(t.Context())
+		d := all.take(ctx, time.Second, new(atomic.Int32))
+		d.start()
+		d.finish(true)
+		all.leave(d)
+		end()
+		require.ErrorIs(t, d.Err(), context.Canceled, "while nobody has it")
+		again := all.take(ctx, time.Second, new(atomic.Int32))
+		require.ErrorIs(t, again.Err(), context.Canceled, "and for who takes it")
+
+		limited, stop := context.WithTimeout(t.Context(), 3*time.Second)
+		defer stop()
+		d = all.take(limited, time.Second, new(atomic.Int32))
+		d.start()
+		d.finish(true)
+		all.leave(d)
+		time.Sleep(2500 * time.Millisecond)
+		d = all.take(limited, time.Second, new(atomic.Int32))
+		d.start()
+		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
+		require.ErrorIs(t, d.Err(), context.DeadlineExceeded)
+		require.NotErrorIs(t, context.Cause(d), errSilent, "it is the caller's deadline that ended it")
+	})
+}
+
+// An ender is an HTTP client of the user's that keeps the context of each request.
+type ender struct {
+	sqs.HTTPClient
+
+	seen []context.Context
+}
+
+func (e *ender) Do(r *http.Request) (*http.Response, error) {
+	e.seen = append(e.seen, r.Context())
+	return e.HTTPClient.Do(r)
+}
+
+func TestContextsThatTheUsersClientHasSeenEndWithTheirCalls(t *testing.T) {
+	server := sqstest.New()
+	own := server.Client().Options()
+	client := &ender{HTTPClient: own.HTTPClient}
+	own.HTTPClient = client
+	q := leanQueue(t, server.MustCreateQueue("orders", nil), sqs.New(own))
+	for range 3 {
+		receiveAndDelete(t, server, q)
+	}
+	require.Len(t, client.seen, 6)
+	for _, ctx := range client.seen {
+		require.ErrorIs(t, ctx.Err(), context.Canceled)
+	}
+	require.Empty(t, q.receives.list)
+	require.Empty(t, q.deletes.list)
+}
+
+func TestContextsOfNetHTTPAreUsedAgain(t *testing.T) {
+	server := sqstest.New()
+	over := httptest.NewServer(server)
+	defer over.Close()
+	own := server.Client().Options()
+	own.BaseEndpoint, own.HTTPClient, own.Credentials = aws.String(over.URL), &http.Client{Transport: &http.Transport{}}, aws.NewCredentialsCache(own.Credentials)
+	q := leanQueue(t, server.MustCreateQueue("orders", nil), sqs.New(own))
+	receiveAndDelete(t, server, q)
+	require.Len(t, q.receives.list, 1)
+	require.Len(t, q.deletes.list, 1)
+	receive, deletion := q.receives.list[0], q.deletes.list[0]
+	for range 20 {
+		receiveAndDelete(t, server, q)
+	}
+	require.Equal(t, []*deadline{receive}, q.receives.list)
+	require.Equal(t, []*deadline{deletion}, q.deletes.list)
+
+	own.Credentials = aws.CredentialsProviderFunc(own.Credentials.Retrieve) // the user's, which may keep a context
+	q = leanQueue(t, q.URL, sqs.New(own))
+	receiveAndDelete(t, server, q)
+	require.Empty(t, q.receives.list)
+}
+
+func leanQueue(t *testing.T, url string, client *sqs.Client) *Queue {
+	t.Helper()
+	lean, err := NewLean(client)
+	require.NoError(t, err)
+	return &Queue{Client: client, Lean: lean, URL: url, Visibility: 30 * time.Second}
+}
+
+// receiveAndDelete sends a message, receives it, and deletes it.
+func receiveAndDelete(t *testing.T, server *sqstest.Server, q *Queue) {
+	t.Helper()
+	server.Send(q.URL, "an order")
+	messages, err := q.Receive(t.Context(), 1, time.Second, "")
+	require.NoError(t, err)
+	require.Len(t, messages, 1)
+	require.NoError(t, q.Delete(t.Context(), []string{messages[0].Handle})[0])
+}
