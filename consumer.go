@@ -1034,7 +1034,7 @@ func (d *delivery) fill(raw *sqsapi.Message, now time.Time, from mark) {
 func (r *run) Receive(ctx context.Context, a engine.Ask) engine.Answer {
 	to := &arrival{run: r}
 	began, err := r.queue.Fetch(ctx, sqsapi.Fetch{
-		N: a.N, Wait: a.Wait, Margin: a.Margin, Attempt: a.Attempt, To: to, Overdue: a.Overdue,
+		N: a.N, Wait: a.Wait, Margin: a.Margin, Attempt: a.Attempt, To: to, Late: a.Late,
 	})
 	return engine.Answer{Messages: to.messages, Began: began, Err: sqsapi.Requesting(err)}
 }
@@ -1077,8 +1077,8 @@ func (ps *places) next(raw *sqsapi.Message, n int) *delivery {
 }
 
 // Delete deletes messages for the engine. Called by a goroutine of the callers.
-func (r *run) Delete(ctx context.Context, handles []string, overdue func([]error)) (errs []error, inTime bool) {
-	errs, inTime = r.queue.DeleteInTime(ctx, handles, func(errs []error) { overdue(settling(errs)) })
+func (r *run) Delete(ctx context.Context, handles []string, late engine.LateDelete) (errs []error, inTime bool) {
+	errs, inTime = r.queue.DeleteInTime(ctx, handles, late)
 	return settling(errs), inTime
 }
 

@@ -57,7 +57,7 @@ func (s *shortcut) Receive(_ context.Context, a Ask) Answer {
 	return Answer{Messages: messages}
 }
 
-func (*shortcut) Delete(_ context.Context, handles []string, _ func([]error)) (errs []error, inTime bool) {
+func (*shortcut) Delete(_ context.Context, handles []string, _ LateDelete) (errs []error, inTime bool) {
 	return make([]error, len(handles)), true
 }
 

@@ -24,14 +24,14 @@ import (
 // return when ctx is done. Errors are [fault.Error]s; others count as passing.
 type Transport interface {
 	// Receive makes one receive. If the client has not returned when the time of the
-	// receive is over, a.Overdue is called on another goroutine. What the client returns
-	// later is returned all the same.
+	// receive is over, a.Late is told on another goroutine. What the client returns later
+	// is returned all the same.
 	Receive(ctx context.Context, a Ask) Answer
 
 	// Delete deletes the messages with the given receipt handles, ten at most, and returns
 	// an error for each. If the client has not returned when the time of the call is over,
-	// overdue is called with them, on another goroutine, and inTime is false later.
-	Delete(ctx context.Context, handles []string, overdue func(errs []error)) (errs []error, inTime bool)
+	// late is told of them, on another goroutine, and inTime is false later.
+	Delete(ctx context.Context, handles []string, late LateDelete) (errs []error, inTime bool)
 
 	// Release gives messages new visibility timeouts, ten at most, and returns an error
 	// for each: it renews leases, and makes messages visible again.
@@ -47,8 +47,15 @@ type Ask struct {
 	Wait    time.Duration // for the first message; whole seconds
 	Margin  time.Duration // after the wait, until the answer begins to arrive
 	Attempt string        // repeats an earlier receive of a FIFO queue; "": none
-	Overdue func(error)
+	Late    LateReceive
 }
+
+// A LateReceive is told that the time of a receive is over and its client has not returned.
+type LateReceive interface{ Overdue(err error) }
+
+// A LateDelete is told that the time of a delete is over and its client has not returned, with
+// an error for each handle.
+type LateDelete interface{ Overdue(errs []error) }
 
 // An Answer is what a receive has brought.
 type Answer struct {

@@ -36,8 +36,8 @@ func (deaf) Handle(context.Context, *Call)             {}
 func (deaf) Receive(context.Context, Ask) Answer       { return Answer{} }
 func (deaf) Release(context.Context, []Change) []error { return nil }
 
-func (deaf) Delete(context.Context, []string, func([]error)) ([]error, bool) { return nil, true }
-func (deaf) DeadLetter(context.Context, *Message, error) error               { return nil }
+func (deaf) Delete(context.Context, []string, LateDelete) ([]error, bool) { return nil, true }
+func (deaf) DeadLetter(context.Context, *Message, error) error            { return nil }
 
 // A groupModel is what a FIFO queue and its consumer may do, in the simplest way: it looks at
 // all messages, each time. It drives the stages of an engine by hand, at times of its own.

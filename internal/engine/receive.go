@@ -112,12 +112,14 @@ func (a *received) Do() (next serial.Work) {
 		next = e.bring(a, e.callers, ending)
 	}()
 	a.Answer = e.Transport.Receive(a.receives.ctx, Ask{
-		N: a.try.N, Wait: a.wait, Margin: a.margin, Attempt: a.try.ID,
-		Overdue: func(err error) { e.loop.Leave(&overdue{a, err}) },
+		N: a.try.N, Wait: a.wait, Margin: a.margin, Attempt: a.try.ID, Late: a,
 	})
 	ending = false
 	return nil
 }
+
+// Overdue tells the loop that the client has not returned, called on a goroutine of the transport.
+func (a *received) Overdue(err error) { a.receives.e.loop.Leave(&overdue{a, err}) }
 
 // useful reports whether one more receive can do any good now: the line takes it, and
 // answers can be read. Each answer that nobody can read hides its messages and costs them a

@@ -300,11 +300,7 @@ func (s *settling) transport(c *settleCall) (errs []error, inTime bool) {
 	ctx, n := s.e.calling, c.n
 	switch c.kind {
 	case deleting:
-		return s.e.Transport.Delete(ctx, c.handles[:n], func(errs []error) {
-			late := *c // the client still has c, and may use it
-			late.errs, late.took = errs, time.Since(c.sent)
-			s.e.loop.Leave(&late)
-		})
+		return s.e.Transport.Delete(ctx, c.handles[:n], c)
 	case releasing:
 		changes := make([]Change, n)
 		for i := range n {
@@ -314,6 +310,13 @@ func (s *settling) transport(c *settleCall) (errs []error, inTime bool) {
 	default:
 		return []error{s.e.Transport.DeadLetter(ctx, c.messages[0], c.reason)}, true
 	}
+}
+
+// Overdue tells the loop that the client has not returned, called on a goroutine of the transport.
+func (c *settleCall) Overdue(errs []error) {
+	late := *c // the client still has c, and may use it
+	late.errs, late.took = errs, time.Since(c.sent)
+	c.settling.e.loop.Leave(&late)
 }
 
 // returned takes in the end of a call.

@@ -345,12 +345,12 @@ func (w *world) Receive(ctx context.Context, a Ask) Answer {
 	case ambiguous:
 		return Answer{Err: planned[ambiguous]}
 	case late:
-		a.Overdue(planned[late])
+		a.Late.Overdue(planned[late])
 	}
 	return Answer{Messages: ms}
 }
 
-func (w *world) Delete(_ context.Context, handles []string, overdue func([]error)) (errs []error, inTime bool) {
+func (w *world) Delete(_ context.Context, handles []string, overdue LateDelete) (errs []error, inTime bool) {
 	for _, h := range handles {
 		m := w.of(h)
 		if m.unhandled {
@@ -365,7 +365,7 @@ func (w *world) Delete(_ context.Context, handles []string, overdue func([]error
 	}
 	errs = w.answer(handles, func(i int) error { return w.remove(handles[i]) })
 	if w.plan == late {
-		overdue(errs)
+		overdue.Overdue(errs)
 		return errs, false
 	}
 	return errs, true

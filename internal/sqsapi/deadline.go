@@ -73,13 +73,16 @@ type deadline struct {
 	spare  bool // the call is over, and another one may have it; owned by the caller's goroutine
 
 	silence, lease time.Duration // after a sign of life; and after the first one. 0: the limit stays
-	overdue        func(error)   // nil: the call is waited for
+	overdue        overdue       // nil: the call is waited for
 
 	values context.Context //nolint:containedctx // what else there is to find in the context; nil: nothing
 
 	first time.Time // when the answer began to arrive; zero: no such thing was seen; owned by the client's goroutine
 	body  body
 }
+
+// An overdue is told that a client has not returned although its call is over.
+type overdue interface{ overdue(err error) }
 
 // The stages of a call.
 const (
@@ -175,7 +178,7 @@ func (d *deadline) fire() {
 		}
 	case d.overdue != nil && d.stage.CompareAndSwap(cut, stuck):
 		d.stuck.Add(1)
-		d.overdue(d.late(errIgnored))
+		d.overdue.overdue(d.late(errIgnored))
 	}
 }
 
@@ -305,25 +308,31 @@ func (b *body) end() error {
 	return err
 }
 
+// A result is what a client has returned.
+type result[O any] struct {
+	out *O
+	err error
+}
+
+type outcomes[O any] chan result[O]
+
+func (rs outcomes[O]) overdue(err error) { rs <- result[O]{nil, err} }
+
 // detached makes a call on a goroutine of its own, which is left behind if the client
 // does not return in time. It is for calls that are few: most pay for no goroutine.
 func detached[O any](d *deadline, call func() (*O, error)) (*O, error) {
-	type result struct {
-		out *O
-		err error
-	}
-	results := make(chan result, 1) // one of the two sends
-	d.overdue = func(err error) { results <- result{nil, err} }
+	ends := make(outcomes[O], 1) // one of the two sends
+	d.overdue = ends
 	d.start()
 	go func() {
-		r := result{nil, errEnded}
+		r := result[O]{nil, errEnded}
 		defer func() { // also when the client ends the goroutine
 			if d.finish(false) {
-				results <- r
+				ends <- r
 			}
 		}()
 		r.out, r.err = call()
 	}()
-	r := <-results
+	r := <-ends
 	return r.out, d.late(r.err)
 }

@@ -137,11 +137,7 @@ func TestADeadlineThatIsIgnoredIsToldOfOnce(t *testing.T) {
 		q := &sqsapi.Queue{Client: hangs{free}, URL: "http://sqs.test/1/q", Observe: func(c sqsapi.Call) { told = append(told, c) }}
 		ended := make(chan error)
 		go func() {
-			_, err := q.Fetch(t.Context(), sqsapi.Fetch{N: 1, Wait: time.Second, Overdue: func(err error) {
-				if strings.Contains(err.Error(), "has not returned") {
-					overdue.Add(1)
-				}
-			}})
+			_, err := q.Fetch(t.Context(), sqsapi.Fetch{N: 1, Wait: time.Second, Late: tally{&overdue}})
 			ended <- err
 		}()
 		time.Sleep(7*time.Second - 1)
@@ -152,6 +148,15 @@ func TestADeadlineThatIsIgnoredIsToldOfOnce(t *testing.T) {
 		require.ErrorContains(t, <-ended, "late")
 		require.Len(t, told, 1, "the call is counted once")
 	})
+}
+
+// A tally counts receives whose client has not returned.
+type tally struct{ n *atomic.Int64 }
+
+func (c tally) Overdue(err error) {
+	if strings.Contains(err.Error(), "has not returned") {
+		c.n.Add(1)
+	}
 }
 
 // hangs is a client that heeds no context.

@@ -19,6 +19,11 @@ import (
 
 type told struct{}
 
+// never is told of nothing.
+type never struct{ *testing.T }
+
+func (t never) overdue(error) { t.Error("the first call is over") }
+
 func TestADeadlineServesOneCallAfterAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all deadlines
@@ -26,7 +31,7 @@ func TestADeadlineServesOneCallAfterAnother(t *testing.T) {
 		ctx, end := context.WithCancel(context.WithValue(t.Context(), told{}, "told"))
 		defer end()
 		first := all.take(ctx, time.Second, &stuck)
-		first.overdue = func(error) { t.Error("the first call is over") }
+		first.overdue = never{t}
 		first.start()
 		require.True(t, first.finish(true))
 		all.leave(first)

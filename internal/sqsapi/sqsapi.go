@@ -83,15 +83,32 @@ type Fetch struct {
 
 	To Taker // takes the messages; nil: nobody
 
-	// Overdue is called, on another goroutine, if the receive's time is over and the
-	// client has not returned. Its error says what it means, see [Requesting]. What it returns later is returned all the same. nil: the
-	// receive ends when the client returns.
-	Overdue func(error)
+	// Late is told, on another goroutine, if the receive's time is over and the client has
+	// not returned. What it returns later is returned all the same. nil: nobody is.
+	Late LateReceive
 }
+
+// A LateReceive is told of the end of a receive whose client has not returned. The error says
+// what it means, see [Requesting].
+type LateReceive interface{ Overdue(err error) }
 
 // A Taker takes the messages of an answer, unless there are none. They are good until it
 // returns; what is in them is good for ever.
 type Taker interface{ Take([]Message) }
+
+// A fetching is a receive under way.
+type fetching struct {
+	receipt
+
+	ask      Fetch
+	deadline *deadline
+}
+
+// overdue tells of the end of a receive whose client has not returned.
+func (r *fetching) overdue(err error) {
+	r.queue.observe(Call{Op: OpReceive, Took: time.Since(r.deadline.began), Err: err})
+	r.ask.Late.Overdue(Requesting(err))
+}
 
 // Fetch makes a receive. began is when its answer began to arrive; zero: that was not
 // seen. The receive is cut when nothing has come for as long as it may take, or when the
@@ -104,21 +121,19 @@ func (q *Queue) Fetch(ctx context.Context, f Fetch) (began time.Time, err error)
 	margin := max(answerMargin, f.Margin)
 	d := q.receives.take(ctx, f.Wait+margin, &q.stuck)
 	d.silence, d.lease = margin, q.Visibility
-	if overdue := f.Overdue; overdue != nil {
-		d.overdue = func(err error) {
-			q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Err: err})
-			overdue(Requesting(err))
-		}
+	r := &fetching{receipt{queue: q, to: f.To}, f, d}
+	if f.Late != nil {
+		d.overdue = r
 	}
 	d.start()
 	defer q.receives.leave(d) // also when the client ends the goroutine
-	n, err := q.receive(d, &f)
+	err = q.receive(r)
 	inTime := d.finish(err == nil && q.reuses())
 	if err != nil {
 		err = blank(d.late(err), ofHandles(nil))
 	}
 	if inTime {
-		q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Entries: n, Err: err})
+		q.observe(Call{Op: OpReceive, Took: time.Since(d.began), Entries: r.n, Err: err})
 	}
 	return d.first, err
 }
@@ -126,19 +141,17 @@ func (q *Queue) Fetch(ctx context.Context, f Fetch) (began time.Time, err error)
 // reuses reports whether the context of a call may be that of another one.
 func (q *Queue) reuses() bool { return q.Lean != nil && q.Lean.stock }
 
-// receive makes a receive, and returns how many messages came.
-func (q *Queue) receive(d *deadline, f *Fetch) (n int, err error) {
+// receive makes a receive.
+func (q *Queue) receive(r *fetching) (err error) {
 	defer guard(&err)
-	r := &receipt{queue: q, to: f.To}
 	if q.Lean != nil {
-		err = q.leanReceive(d, f, r)
-		return r.n, err
+		return q.leanReceive(r.deadline, &r.ask, &r.receipt)
 	}
-	out, err := answered(q.Client.ReceiveMessage(d, q.receiveInput(f), q.options.single))
+	out, err := answered(q.Client.ReceiveMessage(r.deadline, q.receiveInput(&r.ask), q.options.single))
 	if err == nil {
 		r.convert(out)
 	}
-	return r.n, err
+	return err
 }
 
 func (q *Queue) receiveInput(f *Fetch) *sqs.ReceiveMessageInput {
@@ -156,26 +169,48 @@ func (q *Queue) receiveInput(f *Fetch) *sqs.ReceiveMessageInput {
 	return in
 }
 
+// A LateDelete is told of the end of a delete whose client has not returned: an error for each
+// handle, with what it means, see [Settling].
+type LateDelete interface{ Overdue(errs []error) }
+
+// A deleting is a delete under way.
+type deleting struct {
+	queue    *Queue
+	handles  []string
+	late     LateDelete
+	deadline *deadline
+	verdict  verdict
+}
+
+// overdue tells of the end of a delete whose client has not returned.
+func (c *deleting) overdue(err error) {
+	errs := c.queue.deleted(c.handles, c.deadline.began, nil, err)
+	for i, err := range errs {
+		errs[i] = Settling(err)
+	}
+	c.late.Overdue(errs)
+}
+
 // DeleteInTime deletes the messages with the given receipt handles, ten at most, and
 // returns one error for each: nil where SQS confirmed it. It does not wait for a client that
-// ignores its context: then overdue is called instead, on another goroutine, and once the
-// client has returned inTime is false. nil: it is waited for.
-func (q *Queue) DeleteInTime(ctx context.Context, handles []string, overdue func([]error)) (errs []error, inTime bool) {
+// ignores its context: then late is told instead, on another goroutine, and once the client
+// has returned inTime is false. nil: it is waited for.
+func (q *Queue) DeleteInTime(ctx context.Context, handles []string, late LateDelete) (errs []error, inTime bool) {
 	if q.stuck.Load() >= mostStuck {
 		return q.deleted(handles, time.Now(), nil, errStuck), true
 	}
 	d := q.deletes.take(ctx, callTimeout, &q.stuck)
-	if overdue != nil {
-		d.overdue = func(err error) { overdue(q.deleted(handles, d.began, nil, err)) }
+	c := &deleting{queue: q, handles: handles, late: late, deadline: d}
+	if late != nil {
+		d.overdue = c
 	}
 	d.start()
 	defer q.deletes.leave(d) // also when the client ends the goroutine
-	var v verdict
-	err := q.delete(d, handles, &v)
+	err := q.delete(d, handles, &c.verdict)
 	if !d.finish(err == nil && q.reuses()) {
 		return nil, false
 	}
-	return q.deleted(handles, d.began, &v, d.late(err)), true
+	return q.deleted(handles, d.began, &c.verdict, d.late(err)), true
 }
 
 // delete makes a call that deletes messages.

@@ -149,8 +149,8 @@ var mutants = slices.Concat([]mutant{
 	}}},
 	{bug: "no deadline on receive (bbc#137)", edits: []edit{{
 		fn:  "(*Queue).Fetch",
-		old: `d := newDeadline(ctx, f.Wait+margin, &q.stuck)`,
-		new: `d := newDeadline(ctx, 1000*time.Hour, &q.stuck)`,
+		old: `d := q.receives.take(ctx, f.Wait+margin, &q.stuck)`,
+		new: `d := q.receives.take(ctx, 1000*time.Hour, &q.stuck)`,
 	}}},
 	{bug: "zero delay on error (java-temporary-queues#26)", edits: []edit{{
 		fn:  "(*Pace).failed",
