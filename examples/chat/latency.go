@@ -13,6 +13,7 @@ type latency struct {
 	mu      sync.Mutex // guards the fields below
 	samples []time.Duration
 	next    int // the sample that the next one replaces, once there are keptSamples
+	newest  time.Duration
 }
 
 const keptSamples = 10_000 // the latest; older ones are forgotten
@@ -20,12 +21,20 @@ const keptSamples = 10_000 // the latest; older ones are forgotten
 func (l *latency) add(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.newest = d
 	if len(l.samples) < keptSamples {
 		l.samples = append(l.samples, d)
 		return
 	}
 	l.samples[l.next] = d
 	l.next = (l.next + 1) % keptSamples
+}
+
+// last returns how long the last message took; 0: there is none yet.
+func (l *latency) last() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.newest
 }
 
 func (l *latency) String() string {

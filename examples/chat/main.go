@@ -5,11 +5,13 @@
 //
 // prints an address. Open it: two phones, Ada's and Ben's. Write on one and see it
 // on the other. Take a phone offline, write to it, and take it online again: what
-// waited arrives, in order, once. The line between the phones says how long
+// waited arrives, in order, once. Between the phones the page draws the queue: what was
+// sent, what is in flight, what was deleted, by how many calls to SQS, and how long
 // messages took from Send to the screen.
 //
 // Look first at pusher.go, a Consumer with batch size 1, then at relay.go, which
-// fires the events, and stream.go, which brings notifications to a device.
+// fires the events, stream.go, which brings notifications to a device, and numbers.go,
+// which reads what the page draws.
 //
 //	phone ─► server.go ─► message table ─► relay.go ─► FIFO queue
 //	                                                       │
@@ -28,7 +30,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -41,23 +42,25 @@ import (
 )
 
 func main() {
-	var s settings
-	flag.StringVar(&s.addr, "addr", "", "`address` to serve on (default 127.0.0.1:8080, or another port if that is taken)")
-	flag.StringVar(&s.db, "db", "", "database `file` (default: a new one in a temporary folder)")
-	flag.StringVar(&s.queueURL, "queue-url", "", "`URL` of an Amazon SQS FIFO queue (default: a queue in this process)")
-	flag.StringVar(&s.endpoint, "endpoint", "", "`address` of SQS, such as http://127.0.0.1:9324 (default: that of the queue's region)")
-	flag.Parse()
-
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	if err := run(ctx, s, os.Stdout); err != nil {
+	err := start(ctx, os.Args[1:])
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "chat:", err)
 		os.Exit(1)
 	}
 }
 
-// settings are the flags.
-type settings struct{ addr, db, queueURL, endpoint string }
+func start(ctx context.Context, args []string) error {
+	s, err := parse(args, os.Stderr)
+	if err != nil {
+		return err
+	}
+	return run(ctx, s, os.Stdout)
+}
 
 // run serves until ctx is done.
 func run(ctx context.Context, set settings, out io.Writer) (err error) {
@@ -75,7 +78,7 @@ func run(ctx context.Context, set settings, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ctx, set.addr)
+	listener, err := listen(ctx, set.listen)
 	if err != nil {
 		return err
 	}
@@ -122,9 +125,6 @@ func connect(ctx context.Context, url, endpoint string) (queue, error) {
 			name: "in this process", poll: time.Second, // receives cost nothing here
 		}, nil
 	}
-	if !strings.HasSuffix(url, ".fifo") {
-		return queue{}, fmt.Errorf("queue %s is no FIFO queue: messages of a conversation would change places", url)
-	}
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return queue{}, fmt.Errorf("reading the AWS configuration: %w", err)
@@ -160,13 +160,17 @@ type app struct {
 func newApp(s *store, q queue, log *slog.Logger) (*app, error) {
 	hub := newHub()
 	relay := newRelay(s, q.client, q.url, log)
-	pusher := &pusher{notify: s.notify, wake: hub.wake, log: log}
+	server := &server{store: s, hub: hub, sent: relay.wake, log: log}
+	meter := &meter{began: time.Now(), relay: relay, took: &server.took}
+	server.meter = meter.read
+	pusher := &pusher{notify: s.notify, wake: hub.wake, arrive: relay.sent.arrive, log: log, hooks: meter.hooks()}
 	consumer, err := pusher.consumer(q.client, q.url, q.poll)
 	if err != nil {
 		return nil, err
 	}
+	meter.consumer = consumer
 	return &app{
-		server: &server{store: s, hub: hub, sent: relay.wake, log: log},
+		server: server,
 		relay:  relay,
 		pusher: pusher,
 		push:   func(ctx context.Context) error { return consumer.Run(ctx, pusher.handler()) },

@@ -13,7 +13,9 @@ import (
 type pusher struct {
 	notify func(ctx context.Context, message string) (recipient string, err error) // may be told twice of a message
 	wake   func(user string)                                                       // there is something new for that user
+	arrive func(message string)                                                    // its event has come out of the queue
 	log    *slog.Logger
+	hooks  sluice.Hooks // for the page that draws the queue
 }
 
 // consumer returns a Consumer that hands over each event as soon as it arrives.
@@ -29,6 +31,7 @@ func (p *pusher) consumer(client sluice.Client, queueURL string, poll time.Durat
 		RetryDelay:   retryDelay,
 		DeleteLinger: -1,
 		Logger:       p.log,
+		Hooks:        p.hooks,
 	})
 }
 
@@ -36,12 +39,13 @@ func (p *pusher) consumer(client sluice.Client, queueURL string, poll time.Durat
 // look at it.
 func retryDelay(m *sluice.Message, _ error) time.Duration {
 	const doublings = 4 // 1 s, 2 s, ... 16 s
-	return time.Second << min(m.ReceiveCount-1, doublings)
+	return time.Second << min(m.Attempt-1, doublings)
 }
 
 // handler returns what the consumer calls for each event.
 func (p *pusher) handler() sluice.Handler {
 	return sluice.JSON(func(ctx context.Context, e event) error {
+		p.arrive(e.Message)
 		recipient, err := p.notify(ctx, e.Message)
 		if errors.Is(err, errUnknown) {
 			// Of another database, which may be gone: to wait would hold up the

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
@@ -39,6 +41,9 @@ type relay struct {
 	queueURL string
 	log      *slog.Logger
 	news     chan struct{} // of capacity 1: there may be new messages
+
+	calls atomic.Int64 // of SendMessage
+	sent  tally
 }
 
 func newRelay(s *store, queue sender, queueURL string, log *slog.Logger) *relay {
@@ -104,11 +109,19 @@ func (r *relay) fireOne(ctx context.Context, m message) error {
 	if err != nil {
 		return err
 	}
+	r.calls.Add(1)
+	r.sent.begin(m.ID)
 	_, err = r.queue.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl:               &r.queueURL,
 		MessageBody:            new(string(body)),
 		MessageGroupId:         new(m.conversation()), // in order within, in parallel between
 		MessageDeduplicationId: new(m.ID),
-	})
+	}, once)
+	if err == nil {
+		r.sent.confirm(m.ID)
+	}
 	return err
 }
+
+// once makes a call one request: it is run that tries again, and each try is counted.
+func once(o *sqs.Options) { o.Retryer = aws.NopRetryer{} }

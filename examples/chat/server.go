@@ -16,7 +16,8 @@ import (
 type server struct {
 	store *store
 	hub   *hub
-	sent  func() // is told that there is a new message
+	sent  func()         // is told that there is a new message
+	meter func() numbers // reads what the page says of the queue
 	took  latency
 	log   *slog.Logger
 }
@@ -25,6 +26,7 @@ type server struct {
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", page)
+	mux.HandleFunc("GET /queue", s.queue)
 	mux.HandleFunc("POST /messages", s.post)
 	mux.HandleFunc("GET /users/{user}/messages", s.user(s.history))
 	mux.HandleFunc("GET /users/{user}/stream", s.user(s.stream))
@@ -93,6 +95,11 @@ func (s *server) waiting(w http.ResponseWriter, r *http.Request, user string) {
 		return
 	}
 	s.write(w, r, http.StatusOK, map[string]int{"waiting": n})
+}
+
+// queue answers the numbers of now, for a page that has no stream.
+func (s *server) queue(w http.ResponseWriter, r *http.Request) {
+	s.write(w, r, http.StatusOK, s.meter())
 }
 
 // shown takes a device's acknowledgement: it shows a message, and all before it.

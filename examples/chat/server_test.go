@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"log/slog"
 	"net/http"
@@ -26,7 +27,7 @@ func serve(t *testing.T) (address string) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, settings{addr: "127.0.0.1:0", db: filepath.Join(folder, "chat 100%.db")}, writer)
+		ended <- run(ctx, settings{listen: "127.0.0.1:0", db: filepath.Join(folder, "chat 100%.db")}, writer)
 		writer.Close()
 	}()
 	lines := bufio.NewScanner(reader)
@@ -141,11 +142,41 @@ func TestPageIsOneFileThatRunsOnlyItsOwnScript(t *testing.T) {
 	require.NotContains(t, body, "innerHTML")
 }
 
+func TestFlagsThatCannotWorkAreRefusedEachByItsName(t *testing.T) {
+	const fifo = "https://sqs.eu-central-1.amazonaws.com/123456789012/chat.fifo"
+	for name, bad := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a standard queue":             {[]string{"-queue-url", strings.TrimSuffix(fifo, ".fifo")}, "-queue-url is"},
+		"a queue's name":               {[]string{"-queue-url", "chat.fifo"}, "-queue-url is \"chat.fifo\""},
+		"an endpoint without a scheme": {[]string{"-queue-url", fifo, "-endpoint", "127.0.0.1:9324"}, "-endpoint is \"127.0.0.1:9324\""},
+		"an endpoint without a queue":  {[]string{"-endpoint", "http://127.0.0.1:9324"}, "-queue-url is not given"},
+		"no flag":                      {[]string{"help"}, "\"help\" is no flag"},
+	} {
+		_, err := parse(bad.args, io.Discard)
+		require.ErrorContains(t, err, bad.want, name)
+	}
+	s, err := parse([]string{"-queue-url", fifo, "-endpoint", "http://127.0.0.1:9324", "-db", "x", "-listen", ":1"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, settings{listen: ":1", db: "x", queueURL: fifo, endpoint: "http://127.0.0.1:9324"}, s)
+}
+
+func TestHelpNamesTheProgramAndEachFlagOnce(t *testing.T) {
+	var out strings.Builder
+	_, err := parse([]string{"-h"}, &out)
+	require.ErrorIs(t, err, flag.ErrHelp)
+	require.Contains(t, out.String(), "go run ./examples/chat ")
+	require.NotContains(t, out.String(), "go-build")
+	for _, name := range []string{"listen", "db", "queue-url", "endpoint"} {
+		require.Equal(t, 1, strings.Count(out.String(), "\n  -"+name+" "), name)
+	}
+}
+
 func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 	for name, s := range map[string]settings{
-		"a standard queue":         {queueURL: "https://sqs.eu-central-1.amazonaws.com/123456789012/chat"},
 		"a folder as the database": {db: t.TempDir()},
-		"no address":               {addr: "nowhere at all"},
+		"no address":               {listen: "nowhere at all"},
 	} {
 		require.Error(t, run(t.Context(), s, io.Discard), name)
 	}

@@ -14,6 +14,8 @@ const (
 	heartbeat  = 15 * time.Second // so that both sides notice a connection that is dead
 	patience   = 10 * time.Second // with a device that does not read
 	reconnects = time.Second      // how soon a browser comes back by itself
+
+	glance = 100 * time.Millisecond // between looks at the numbers of the queue: for eyes that is at once
 )
 
 // stream sends a device what is in its user's notification queue, in order, and
@@ -24,6 +26,9 @@ const (
 // phone) have got and acknowledged. That is also why nothing is lost when a
 // connection dies with messages in it: they were sent, but not shown. A device that
 // shows nothing yet begins behind what was acknowledged.
+//
+// A page that draws the queue asks by queue=1 for its numbers. They come on the same
+// stream, since a browser has few connections, and only when they have changed.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, user string) {
 	online := time.Now()
 	news, leave := s.hub.join(user) // before the first look, so that nothing falls between
@@ -40,6 +45,13 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, user string) {
 	line.sendf("retry: %d\n\n", reconnects.Milliseconds())
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	look := make(<-chan time.Time) // nothing comes, unless the device asks
+	if r.FormValue("queue") != "" {
+		ticker := time.NewTicker(glance)
+		defer ticker.Stop()
+		look = ticker.C
+		line.tell(s.meter())
+	}
 	for {
 		place, err = s.deliver(r.Context(), line, user, place, online)
 		if err != nil {
@@ -48,12 +60,24 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, user string) {
 			}
 			return
 		}
+		s.wait(r.Context(), line, news, beat.C, look)
+	}
+}
+
+// wait returns when there may be something to deliver, or when the device has gone.
+// Until then it sends a heartbeat and what changes in the numbers of the queue.
+func (s *server) wait(ctx context.Context, l *line, news <-chan struct{}, beat, look <-chan time.Time) {
+	for l.err == nil {
 		select {
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-news:
-		case <-beat.C:
-			line.sendf(": still here\n\n")
+			return
+		case <-beat:
+			l.sendf(": still here\n\n")
+			return
+		case <-look:
+			l.tell(s.meter())
 		}
 	}
 }
@@ -102,6 +126,8 @@ type line struct {
 	w   http.ResponseWriter
 	c   *http.ResponseController
 	err error
+
+	told numbers // of the queue
 }
 
 func (l *line) sendf(format string, args ...any) {
@@ -113,4 +139,19 @@ func (l *line) sendf(format string, args ...any) {
 	if l.err == nil {
 		l.err = l.c.Flush()
 	}
+}
+
+// tell sends the numbers of the queue, unless it has sent the same last. The event has
+// no id, so the device's place stays what it is.
+func (l *line) tell(now numbers) {
+	if l.told.At != 0 && !now.differ(l.told) {
+		return
+	}
+	data, err := json.Marshal(now)
+	if err != nil {
+		l.err = cmp.Or(l.err, err)
+		return
+	}
+	l.told = now
+	l.sendf("event: queue\ndata: %s\n\n", data)
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // limit is how long a story may take before something hangs.
-const limit = 2 * time.Minute
+const limit = 5 * time.Minute
 
 // browser starts a headless Chromium. Without one the test is skipped, except in
 // CI, where it must be there.
@@ -84,7 +84,7 @@ func chat(t *testing.T) *program {
 // start starts the program, and reads its address from what it prints.
 func (p *program) start(addr string) {
 	p.t.Helper()
-	command := exec.CommandContext(context.WithoutCancel(p.t.Context()), p.binary, "-addr", addr, "-db", p.db)
+	command := exec.CommandContext(context.WithoutCancel(p.t.Context()), p.binary, "-listen", addr, "-db", p.db)
 	out, err := command.StdoutPipe()
 	require.NoError(p.t, err)
 	command.Stderr = os.Stderr

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -47,7 +48,7 @@ func (b tab) do(actions ...chromedp.Action[chromedp.Void]) {
 // await waits until an expression of the page's script is true.
 func (b tab) await(expression string) {
 	b.Helper()
-	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(20*time.Second)))
+	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(time.Minute)))
 	if err != nil {
 		b.Fatalf("%s: %v; the page shows\n%s", expression, err, b.eval("document.body.innerText"))
 	}
@@ -95,16 +96,42 @@ func (b tab) texts(phone string) []string {
 	return texts
 }
 
-// picture writes a PNG of the page, to the folder SCREENSHOTS or to one that go
-// test -artifacts keeps.
-func (b tab) picture(name string, width, height int64) {
+// media makes the page light or dark, and still or not.
+func (b tab) media(scheme, motion string) {
+	b.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion}},
+	})
+	require.NoError(b, err)
+}
+
+// pictures takes pictures of the page on a desktop, a tablet and a phone, light and
+// dark. On none may it be wider than the screen.
+func (b tab) pictures(name string) {
+	b.Helper()
+	for _, screen := range []struct {
+		name          string
+		width, height int64
+	}{{"desktop", 1280, 800}, {"tablet", 820, 1100}, {"phone", 390, 844}} {
+		b.do(chromedp.EmulateViewport(screen.width, screen.height))
+		for _, scheme := range []string{"light", "dark"} {
+			b.media(scheme, "no-preference")
+			b.picture(fmt.Sprintf("%s-%s-%s", name, screen.name, scheme))
+		}
+		require.Equal(b, fmt.Sprint(screen.width), b.eval("String(document.documentElement.scrollWidth)"), "%s on a %s scrolls sideways", name, screen.name)
+	}
+	b.do(chromedp.EmulateViewport(1280, 800))
+}
+
+// picture writes a PNG of the page to the folder SCREENSHOTS. Without one there is none:
+// they take long.
+func (b tab) picture(name string) {
 	b.Helper()
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
-		dir = b.ArtifactDir()
+		return
 	}
 	require.NoError(b, os.MkdirAll(dir, 0o755))
-	b.do(chromedp.EmulateViewport(width, height))
 	const best = 100 // and so a PNG
 	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(best))
 	require.NoError(b, err)
@@ -135,7 +162,7 @@ func TestTwoPhonesTalk(t *testing.T) {
 	b.shows("ada", conversation...)
 	b.await("document.getElementById('waiting').textContent === '5'")
 	b.shows("ben", greetings...)
-	b.picture("desktop-offline", 1280, 800)
+	b.pictures("offline")
 
 	b.flip("ben")
 	b.state("ben", "online")
@@ -188,9 +215,64 @@ func TestTheyTalkAndTheReadoutSaysHowFast(t *testing.T) {
 	b.await("document.getElementById('measured').textContent === '40'")
 	t.Logf("from Send to the screen: median %s, 99th percentile %s",
 		b.eval("document.getElementById('median').textContent"), b.eval("document.getElementById('p99').textContent"))
-	b.picture("desktop", 1280, 800)
-	b.picture("tablet", 820, 1100)
-	b.picture("phone", 390, 844)
+	b.pictures("talk")
+}
+
+// comesToRest waits until the page says that so many messages were sent and deleted,
+// that nothing is left between, and that no dot is drawn any more.
+func (b tab) comesToRest(messages int) {
+	b.Helper()
+	for id, want := range map[string]int{"sent": messages, "deleted": messages, "queued": 0, "inFlight": 0} {
+		b.await(fmt.Sprintf("document.getElementById('%s').textContent === '%d'", id, want))
+	}
+	b.await("!document.querySelector('#tube i')")
+}
+
+func TestNumbersOfTheQueueComeToRestAtSentEqualsDeleted(t *testing.T) {
+	ctx := browser(t)
+	b := open(t, ctx, chat(t))
+	b.await("document.getElementById('news').textContent === 'live'")
+	b.comesToRest(0)
+	b.pictures("idle")
+
+	b.write("ada", "Good morning, Ben!")
+	b.shows("ben", "Good morning, Ben!")
+	b.comesToRest(1)
+	b.await("/^[0-9.]+ ms$/.test(document.getElementById('pushed').textContent)")
+	b.pictures("one")
+
+	const each = 25
+	b.eval("window.drawn = 0; new MutationObserver((all) => { for (const m of all) drawn += m.addedNodes.length; }).observe(document.getElementById('tube'), { childList: true }); ''")
+	b.burst(each)
+	b.await("drawn > 0")
+	b.pictures("burst")
+	b.comesToRest(1 + 2*each)
+	b.await("document.getElementById('SendMessage').textContent === '51'")
+	b.await("Number(document.getElementById('each').textContent) > 1") // sends, and receives and deletes besides
+
+	b.do(chromedp.Reload())
+	b.state("ada", "online")
+	b.comesToRest(1 + 2*each)
+	b.pictures("reloaded")
+}
+
+func TestNumbersGoOnWhileBothPhonesAreOffline(t *testing.T) {
+	ctx := browser(t)
+	b := open(t, ctx, chat(t))
+	b.flip("ada")
+	b.flip("ben")
+	b.eval("post('/messages', { id: newID(), from: 'ada', to: 'ben', text: 'from elsewhere' }); ''")
+	b.comesToRest(1)
+	b.await("document.getElementById('waiting').textContent === '1'")
+}
+
+func TestNothingMovesForWhoWantsNoMotion(t *testing.T) {
+	ctx := browser(t)
+	b := open(t, ctx, chat(t))
+	b.media("light", "reduce")
+	b.write("ada", "Good morning, Ben!")
+	b.comesToRest(1)
+	require.Equal(t, "0s", b.eval("const i = document.createElement('i'); tube.append(i); const d = getComputedStyle(i).transitionDuration; i.remove(); d"))
 }
 
 func TestReloadAndSecondTabShowTheSameOnce(t *testing.T) {
