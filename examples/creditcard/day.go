@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,9 +20,9 @@ type office struct {
 	*settings
 	*queues
 
-	db  *store
-	pos pointsOfSale
-	bar func(done, all int64) // shows progress; nil: nobody looks
+	db       *store
+	pos      pointsOfSale
+	progress *progress
 }
 
 // A shift is one business day with its two consumers.
@@ -34,13 +35,14 @@ type shift struct {
 	settlement *sluice.Consumer
 	days       map[string]bool // to be reported
 	figures    figures
+	began      time.Time
 }
 
 // begin makes the consumers of a day.
 func (o *office) begin() (*shift, error) {
-	s := &shift{office: o, days: map[string]bool{}}
+	s := &shift{office: o, days: map[string]bool{}, began: time.Now()}
 	s.stager = &stager{db: o.db, client: o.client, settlement: o.queues.settlement}
-	s.settler = &settler{db: o.db, bar: o.bar}
+	s.settler = &settler{db: o.db}
 	options := sluice.Options{
 		VisibilityTimeout: o.visibility,
 		PollTime:          o.poll,
@@ -63,8 +65,8 @@ func complain(e sluice.BatchEvent) {
 	}
 }
 
-// day is a business day: trade until it closes, then the books, then the report.
-// It fails if the report does not reconcile.
+// day is a business day: trade until it closes, then the books, then the report and
+// the plot. It fails if the report does not reconcile.
 func (o *office) day(ctx context.Context, made []Transaction, closing time.Time, out io.Writer) error {
 	s, err := o.begin()
 	if err != nil {
@@ -74,13 +76,38 @@ func (o *office) day(ctx context.Context, made []Transaction, closing time.Time,
 		return fmt.Errorf("writing the journal: %w", err)
 	}
 	s.touch(made)
-	if err := s.trade(ctx, made, closing); err != nil {
-		return err
-	}
-	if err := s.closeBooks(ctx); err != nil {
+	if err := s.open(ctx, made, closing); err != nil {
 		return err
 	}
 	return s.report(ctx, out)
+}
+
+// open is the part of a business day whose progress is shown: it trades, and closes
+// the books.
+func (s *shift) open(ctx context.Context, made []Transaction, closing time.Time) error {
+	watched, over := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer over()
+	wg.Go(func() { s.progress.watch(watched, s.progressLine) })
+	if err := s.trade(ctx, made, closing); err != nil {
+		return err
+	}
+	return s.closeBooks(ctx)
+}
+
+// progressLine returns how far the day is.
+func (s *shift) progressLine() string {
+	const shown = 3 // sizes of batches
+	done := s.settler.counted()
+	line := fmt.Sprintf("staged %s  settled %s  review %s",
+		format(s.stager.fresh.Load(), 0), format(done.settled, 0), format(done.review, 0))
+	sizes := done.sizes()
+	if len(sizes) == 0 {
+		return line
+	}
+	last := fmt.Sprint(sizes[max(0, len(sizes)-shown):]) // [250 250 103]
+	return line + "  batches " + strings.Trim(last, "[]")
 }
 
 // touch notes the business days of transactions: those are reported. They can be
@@ -93,6 +120,7 @@ func (s *shift) touch(list []Transaction) {
 
 // report prints the days that were touched, and how the queues were used.
 func (s *shift) report(ctx context.Context, out io.Writer) error {
+	var reports []*report
 	var problems []error
 	for _, day := range slices.Sorted(maps.Keys(s.days)) {
 		r, err := s.db.report(ctx, day)
@@ -100,15 +128,32 @@ func (s *shift) report(ctx context.Context, out io.Writer) error {
 			return fmt.Errorf("reading the report of %s: %w", day, err)
 		}
 		r.write(out)
+		reports = append(reports, r)
 		problems = append(problems, r.check())
 	}
 	s.figures.write(out, s)
+	problems = append(problems, s.plot(out, reports))
 	return errors.Join(problems...)
+}
+
+// plot prints the plot of the day, and writes it into the file of -svg.
+func (s *shift) plot(out io.Writer, reports []*report) error {
+	p := newPlot(reports, s.settler.counted().batches, s.began)
+	p.writeText(out)
+	if s.svg == "" {
+		return nil
+	}
+	if err := p.writeFile(s.svg); err != nil {
+		return fmt.Errorf("-svg is %s: %w", s.svg, err)
+	}
+	printf(out, "\npicture: %s\n", s.svg)
+	return nil
 }
 
 // trade stages events as they arrive, until closing or, if that is zero, until the
 // terminals have sent all of theirs.
 func (s *shift) trade(ctx context.Context, made []Transaction, closing time.Time) error {
+	s.progress.enterf("trading", "the points of sale have %s transactions to send", format(int64(len(made)), 0))
 	began := time.Now()
 	open, shut := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
@@ -138,10 +183,15 @@ const rounds = 10
 // judged by all that its card did, so none may come late. What cannot be staged in all
 // those rounds does not keep the others from being paid; the report tells what is missing.
 func (s *shift) closeBooks(ctx context.Context) error {
+	s.progress.enterf("closing", "staging what the queue of events still has")
 	if err := s.untilNoneIsLeft(ctx, s.stage); err != nil {
 		return err
 	}
-	return s.untilNoneIsLeft(ctx, s.settle)
+	if err := s.untilNoneIsLeft(ctx, s.settle); err != nil {
+		return err
+	}
+	s.progress.enterf("closed", "%s", s.progressLine())
+	return nil
 }
 
 // untilNoneIsLeft repeats work on a queue that returns how many transactions it had to
@@ -181,7 +231,7 @@ func (s *shift) settle(ctx context.Context) (again int, err error) {
 		return 0, err
 	}
 	s.touch(unsettled)
-	s.settler.expect(len(unsettled))
+	s.progress.enterf("settling", "%s transactions in batches of up to %d", format(int64(len(unsettled)), 0), s.batch)
 	began := time.Now()
 	err = s.settlement.Drain(ctx, s.settler.handler())
 	s.figures.settled += time.Since(began)

@@ -22,18 +22,23 @@ import (
 	"github.com/sluice-go/sluice/sqstest"
 )
 
-var update = flag.Bool("update", false, "write testdata/report.golden")
+var update = flag.Bool("update", false, "write the golden files of testdata")
+
+// golden checks text against a file of testdata.
+func golden(t require.TestingT, file, text string) {
+	name := filepath.Join("testdata", file)
+	if *update {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o644))
+	}
+	want, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.Equal(t, string(want), text)
+}
 
 func TestADayReconcilesToTheCent(t *testing.T) {
 	tell(t, func(w *world) {
 		report := w.play()
-		golden := filepath.Join("testdata", "report.golden")
-		if *update {
-			require.NoError(w, os.WriteFile(golden, []byte(report), 0o644))
-		}
-		want, err := os.ReadFile(golden)
-		require.NoError(w, err)
-		require.Equal(w, string(want), report)
+		golden(w, "report.golden", report)
 		require.Contains(w, report, "\nreconciled: ")
 		require.Equal(w, w.n, w.number(`SELECT COUNT(*) FROM staged`))
 		require.Equal(w, w.n, w.number(`SELECT COUNT(*) FROM outcomes`))
@@ -92,10 +97,8 @@ func TestADayThatIsRunTwiceIsSettledOnce(t *testing.T) {
 // The process stops at some moments and its queues in memory are gone. The next one
 // has only the database, and the terminals' receipts.
 func TestADayThatIsStoppedAnywhereEndsAsOneThatWasNot(t *testing.T) {
-	var report string
-	var rows []string
-	tell(t, func(w *world) { report, rows = w.play(), w.dump() })
-	for seed := range uint64(4) {
+	report, rows := undisturbed(t)
+	for seed := range uint64(seeds(t, 2)) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			tell(t, func(w *world) {
@@ -112,12 +115,50 @@ func TestADayThatIsStoppedAnywhereEndsAsOneThatWasNot(t *testing.T) {
 	}
 }
 
+// Whatever had to be in one commit and is in two, such as the outcomes of a batch and
+// the payouts they add up to, does not come out right: the process ends after its first
+// commit, which notes what the terminals will send, then after its second, its third and
+// its fourth, which are the settlement's. Nothing that it does later reaches the database
+// or the queues. These go on, unlike those in a process that is stopped.
+func TestADayThatEndsBetweenItsCommitsEndsAsOneThatDidNot(t *testing.T) {
+	report, rows := undisturbed(t)
+	tell(t, func(w *world) {
+		for commits := range 4 {
+			w.batch = 100
+			w.dieAfter(1 + commits)
+		}
+		require.Equal(w, report, w.play())
+		require.Equal(w, rows, w.dump())
+		w.empty()
+	})
+}
+
+// dieAfter plays the day until so many commits, as a process that ends then. The next one
+// finds the file, and the queues when leases have ended.
+func (w *world) dieAfter(commits int) {
+	w.Helper()
+	ctx, end := context.WithCancel(w.Context())
+	defer end()
+	var repair func()
+	committed = func() {
+		if commits--; commits == 0 {
+			repair = w.account.Inject(sqstest.Fault{Err: sqstest.Reset()})
+			_ = w.db.close() // what it is told is not of interest to the dead
+			end()
+		}
+	}
+	defer func() { committed = func() {} }()
+	require.Error(w, w.day(ctx, w.made(), time.Time{}, io.Discard))
+	require.NotNil(w, repair, "the day has fewer commits")
+	repair()
+	time.Sleep(w.visibility)
+	w.newOffice(w.settings.db, w.account)
+}
+
 // Answers are lost after their effect, deletes fail, messages come twice: all that
 // makes SQS deliver again.
 func TestADayOnABadNetworkEndsAsOneOnAGoodOne(t *testing.T) {
-	var report string
-	var rows []string
-	tell(t, func(w *world) { report, rows = w.play(), w.dump() })
+	report, rows := undisturbed(t)
 	tell(t, func(w *world) {
 		w.settings.visibility = 2 * time.Second // so that what a lost answer has hidden comes back during the day
 		for _, op := range []string{"ReceiveMessage", "DeleteMessageBatch", "SendMessage"} {
@@ -134,8 +175,7 @@ func TestADayOnABadNetworkEndsAsOneOnAGoodOne(t *testing.T) {
 // in them stays invisible until long after the queue looks empty. A transaction that
 // is judged before the others of its card are known may be judged otherwise.
 func TestNothingIsSettledBeforeAllIsStaged(t *testing.T) {
-	var report string
-	tell(t, func(w *world) { report = w.play() })
+	report, _ := undisturbed(t)
 	tell(t, func(w *world) {
 		w.account.Inject(sqstest.Fault{Op: "ReceiveMessage", Queue: "card-events", Times: 20, Err: sqstest.Reset(), After: true})
 		staged := map[string]bool{} // by the first delivery to the settlement
@@ -225,6 +265,7 @@ func TestAMessageThatDiffersFromStagingIsForAPersonToLookAt(t *testing.T) {
 func TestABodyThatIsNoTransactionEndsInTheDeadLetterQueue(t *testing.T) {
 	tell(t, func(w *world) {
 		w.account.Send(w.queues.events, `{"id": 7}`, "gibberish", `{"id": "x", "amount": 1}`)
+		w.poll = 20 * time.Second
 		ctx := w.after(3 * time.Hour)
 		s, err := w.begin()
 		require.NoError(w, err)
@@ -253,7 +294,7 @@ func TestTheReportSaysWhatIsMissing(t *testing.T) {
 // Three days pass; each is settled at six o'clock of its own.
 func TestTheBusinessDayEndsAtTheHourThatWasSet(t *testing.T) {
 	tell(t, func(w *world) {
-		w.at, w.n, w.poll = "18:00", 200, 20*time.Second
+		w.at, w.n, w.poll = "18:00", 60, 20*time.Second
 		var out bytes.Buffer
 		began := time.Now()
 		err := w.work(w.after(72*time.Hour-time.Duration(began.Hour())*time.Hour), &out)
@@ -264,6 +305,36 @@ func TestTheBusinessDayEndsAtTheHourThatWasSet(t *testing.T) {
 			require.Contains(w, out.String(), "the business day ends at "+day+" 18:00:00")
 			require.Contains(w, out.String(), "Settlement of "+day)
 		}
+	})
+}
+
+func TestAPictureOfTheDayIsWritten(t *testing.T) {
+	tell(t, func(w *world) {
+		w.n, w.batch = 60, 25
+		w.svg = filepath.Join(filepath.Dir(w.settings.db), "day.svg")
+		require.NoError(w, os.WriteFile(w.svg, []byte("yesterday"), 0o600))
+		var out bytes.Buffer
+		require.NoError(w, w.day(w.Context(), w.made(), time.Time{}, &out))
+		require.Contains(w, out.String(), "\nSettled for each merchant, in EUR")
+		require.Contains(w, out.String(), "\nSettled over time: 3 batches with 62 messages\n")
+		require.True(w, strings.HasSuffix(out.String(), "\npicture: "+w.svg+"\n"))
+		picture, err := os.ReadFile(w.svg)
+		require.NoError(w, err)
+		require.Contains(w, string(picture), "3 batches with 62 messages")
+		files, err := filepath.Glob(w.svg + "*")
+		require.NoError(w, err)
+		require.Len(w, files, 1, "nothing but the picture")
+	})
+}
+
+func TestAPictureThatCannotBeWrittenDoesNotHideTheReport(t *testing.T) {
+	tell(t, func(w *world) {
+		w.n = 60
+		w.svg = filepath.Join(filepath.Dir(w.settings.db), "gone", "day.svg")
+		var out bytes.Buffer
+		require.ErrorContains(w, w.day(w.Context(), w.made(), time.Time{}, &out), "-svg is "+w.svg)
+		require.Contains(w, out.String(), "\nreconciled: ")
+		require.Contains(w, out.String(), "\nSettled over time: ")
 	})
 }
 

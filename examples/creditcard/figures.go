@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,7 @@ import (
 
 // figures tell how a day went.
 type figures struct {
-	traded  time.Duration // that the terminals sent and events were staged
+	traded  time.Duration // that the terminals sent, or the business day was open
 	settled time.Duration // that the batch job took
 	resent  int           // transactions that had to be sent once more to close the books
 }
@@ -22,12 +21,12 @@ type figures struct {
 // write prints how the queues were used.
 func (f *figures) write(w io.Writer, s *shift) {
 	staging, settlement := s.staging.Stats(), s.settlement.Stats()
-	printf(w, "\nstaging: %d events in %s, %d of them repetitions; %s\n",
-		staging.Succeeded, rate(staging.Succeeded, f.traded), s.stager.repeated.Load(), calls(&staging))
+	printf(w, "\nstaging: %d events, %d of them repetitions; the terminals sent for %.1f s; %s\n",
+		staging.Succeeded, s.stager.repeated.Load(), f.traded.Seconds(), calls(&staging))
 	batches := s.settler.counted()
 	printf(w, "settlement: %d messages, in the handler for %s, %d of them repetitions; %s\n",
 		settlement.Succeeded, rate(settlement.Succeeded, batches.busy), batches.repeated, calls(&settlement))
-	if sizes := batches.sizes; len(sizes) > 0 {
+	if sizes := batches.sizes(); len(sizes) > 0 {
 		printf(w, "batches: %d of %d to %d messages (%s); %.1f s from begin to end, with the receives that find the queue empty\n",
 			len(sizes), slices.Min(sizes), slices.Max(sizes), reasons(&settlement), f.settled.Seconds())
 	}
@@ -63,24 +62,6 @@ func reasons(s *sluice.Stats) string {
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-// bar returns what shows progress on a terminal, as one line that is written over;
-// nil if f is no terminal: a log file needs no pictures.
-func bar(f *os.File) func(done, all int64) {
-	st, err := f.Stat()
-	if err != nil || st.Mode()&os.ModeCharDevice == 0 {
-		return nil
-	}
-	return func(done, all int64) {
-		const width = 40
-		all = max(all, done, 1)
-		filled := int(width * done / all)
-		printf(f, "\rsettling [%s%s] %d of %d", strings.Repeat("#", filled), strings.Repeat(".", width-filled), done, all)
-		if done == all {
-			printf(f, "\n")
-		}
-	}
 }
 
 // printf prints. That a report cannot be printed is no reason to leave a settlement

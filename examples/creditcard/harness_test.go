@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,6 +32,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// seeds returns how many seeds a test plays, or how often it kills the program: few, or
+// CREDITCARD_SEEDS.
+func seeds(t *testing.T, few int) int {
+	t.Helper()
+	text := os.Getenv("CREDITCARD_SEEDS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	require.True(t, err == nil && n >= 1, "CREDITCARD_SEEDS is %q, want a number from 1", text)
+	return n
+}
+
 // A world is an office with its queues and its database, in virtual time.
 type world struct {
 	*testing.T
@@ -44,14 +59,14 @@ func tell(t *testing.T, story func(w *world)) {
 	file := filepath.Join(t.TempDir(), "creditcard.db") // outside of the bubble: it is removed after its end
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t}
-		w.newOffice(file)
+		w.newOffice(file, sqstest.New())
 		t.Cleanup(func() { _ = w.db.close() }) // whichever is open then; the bubble waits for its goroutine
 		story(w)
 	})
 }
 
 // newOffice opens the database again, with new and empty queues.
-func (w *world) newOffice(file string) {
+func (w *world) newOffice(file string, account *sqstest.Server) {
 	w.Helper()
 	s, err := parse([]string{"-db", file, "-n", "600"}, nil)
 	require.NoError(w, err)
@@ -59,10 +74,10 @@ func (w *world) newOffice(file string) {
 	require.NoError(w, err)
 	_, err = db.db.ExecContext(w.Context(), `PRAGMA synchronous = OFF`) // no power failure is tested
 	require.NoError(w, err)
-	w.account = sqstest.New()
+	w.account = account
 	q := embedded(w.account)
 	client := &http.Client{Transport: inProcess{gateway(q.client, q.events)}}
-	w.office = &office{settings: s, queues: q, db: db, pos: pointsOfSale{client: client, gateway: "http://gateway"}}
+	w.office = &office{settings: s, queues: q, db: db, pos: pointsOfSale{client: client, gateway: "http://gateway"}, progress: newProgress(io.Discard, false)}
 }
 
 // restart is what a new process finds: the file, and no queue of the old one.
@@ -70,7 +85,7 @@ func (w *world) restart() {
 	w.Helper()
 	file := w.settings.db
 	require.NoError(w, w.db.close())
-	w.newOffice(file)
+	w.newOffice(file, sqstest.New())
 }
 
 // made is what the points of sale make up for the bubble's day.
@@ -85,6 +100,23 @@ func (w *world) play() string {
 	require.NoError(w, w.day(w.Context(), w.made(), time.Time{}, &out))
 	return reportIn(out.String())
 }
+
+// undisturbed returns the report of the bubble's day, and its rows of the tables, when
+// nothing goes wrong. It is played once.
+func undisturbed(t *testing.T) (report string, rows []string) {
+	t.Helper()
+	if calmReport == "" {
+		tell(t, func(w *world) { calmReport, calmRows = w.play(), w.dump() })
+	}
+	require.Contains(t, calmReport, "\nreconciled: ")
+	return calmReport, calmRows
+}
+
+// What undisturbed remembers.
+var (
+	calmReport string
+	calmRows   []string
+)
 
 // reportIn cuts off how long things took and how the queues were used.
 func reportIn(out string) string {

@@ -3,7 +3,7 @@
 //
 //	go run ./examples/creditcard
 //
-// Without flags it plays a whole day in a few seconds, with queues in memory:
+// Without flags it plays a whole day in ten to twenty seconds, with queues in memory:
 //
 //	points of sale ──HTTP──► gateway ──► card-events ──► staging ──► card-settlement ──► settlement ──► report
 //	(pos.go)                (gateway.go)    (queue)     (staging.go)       (queue)        (settle.go)   (report.go)
@@ -11,7 +11,8 @@
 //	                                                         └──────► SQLite (schema.sql) ◄───┘
 //
 // Look at staging.go and settle.go first: the two handlers, size 1 and size 250,
-// are all that the library asks for. day.go wires them to their queues.
+// are all that the library asks for. day.go wires them to their queues. progress.go
+// shows how far the day is, and plot.go what it was like.
 //
 // SQS delivers at least once, and any process can die at any line. What repeats,
 // and why it is harmless:
@@ -39,6 +40,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -68,6 +70,8 @@ func run(ctx context.Context, args []string, out io.Writer, progress *os.File) (
 	if err != nil {
 		return err
 	}
+	show := newProgress(progress, isTerminal(progress))
+	slog.SetDefault(slog.New(slog.NewTextHandler(show, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if s.db == "" {
 		dir, err := os.MkdirTemp("", "creditcard-")
 		if err != nil {
@@ -98,7 +102,7 @@ func run(ctx context.Context, args []string, out io.Writer, progress *os.File) (
 	defer func() { err = errors.Join(err, server.Close()) }()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: terminals}}
 	defer client.CloseIdleConnections()
-	o := &office{settings: s, queues: q, db: db, pos: pointsOfSale{client: client, gateway: address}, bar: bar(progress)}
+	o := &office{settings: s, queues: q, db: db, pos: pointsOfSale{client: client, gateway: address}, progress: show}
 	return o.work(ctx, out)
 }
 

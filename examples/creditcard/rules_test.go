@@ -127,10 +127,13 @@ func TestSettingsTellValueRuleAndFlag(t *testing.T) {
 		{[]string{"-queue-url", "https://h/1/q"}, `-queue-url is "https://h/1/q" and -settlement-queue-url is "", want both or none`},
 		{[]string{"-queue-url", "https://h/1/q", "-settlement-queue-url", "https://h/1/q"}, "want two queues"},
 		{[]string{"-queue-url", "q", "-settlement-queue-url", "https://h/1/q"}, `-queue-url is "q", want a URL`},
-		{[]string{"-batch", "20000"}, "-batch is 20000, want 1 to 10000"},
-		{[]string{"-wait", "12h"}, "-wait is 12h0m0s, want 1ms to 11h"},
-		{[]string{"-poll", "1500ms"}, "-poll is 1.5s, want whole seconds, 1s to 20s"},
-		{[]string{"-visibility", "13h"}, "-visibility is 13h0m0s, want whole seconds, 1s to 12h"},
+		{[]string{"-batch-size", "20000"}, "-batch-size is 20000, want 1 to 10000"},
+		{[]string{"-wait-time", "12h"}, "-wait-time is 12h0m0s, want 1ms to 11h"},
+		{[]string{"-poll-time", "1500ms"}, "-poll-time is 1.5s, want whole seconds, 1s to 20s"},
+		{[]string{"-visibility-timeout", "13h"}, "-visibility-timeout is 13h0m0s, want whole seconds, 1s to 12h"},
+		{[]string{"-queue-url", "https://h/1/q", "-settlement-queue-url", "https://h/1/r", "-endpoint", "localhost:9324"}, `-endpoint is "localhost:9324", want a URL such as`},
+		{[]string{"-endpoint", "http://localhost:9324"}, `-endpoint is "http://localhost:9324" and -queue-url is not given`},
+		{[]string{"-svg", "no/such/folder/day.svg"}, `-svg is "no/such/folder/day.svg", want a file in a folder that exists`},
 		{[]string{"now"}, `"now" is no flag`},
 	} {
 		_, err := parse(tt.args, nil)

@@ -14,8 +14,7 @@ import (
 // A settler is the batch half: at the end of the business day it turns what the
 // settlement queue brings into outcomes and payouts, hundreds at a time.
 type settler struct {
-	db  *store
-	bar func(done, all int64) // shows progress; nil: nobody looks
+	db *store
 
 	mu    sync.Mutex // guards the field below; never held while calling out
 	count batchCount
@@ -23,32 +22,38 @@ type settler struct {
 
 // A batchCount is what the settler has done.
 type batchCount struct {
-	all      int64         // transactions that wait for their outcome
-	done     int64         // of those: have got it
-	repeated int64         // messages whose transaction had it before
-	sizes    []int         // of the batches
+	settled  int64         // transactions
+	review   int64         // transactions that a person must look at
+	repeated int64         // messages whose transaction had its outcome before
+	batches  []batchRecord // in the order in which they were committed
 	busy     time.Duration // time in the handler
 }
 
-// expect says how many more transactions will be settled.
-func (s *settler) expect(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.count.all = s.count.done + int64(n)
+// A batchRecord is a batch that was committed.
+type batchRecord struct {
+	began time.Time // when it was handed over
+	size  int       // messages
+}
+
+// sizes returns how many messages each batch had.
+func (c *batchCount) sizes() []int {
+	sizes := make([]int, len(c.batches))
+	for i, b := range c.batches {
+		sizes[i] = b.size
+	}
+	return sizes
 }
 
 // note counts a batch that was committed.
-func (s *settler) note(size, repeated, failed int, took time.Duration) {
+func (s *settler) note(of batchRecord, books *books, repeated int) {
+	took := time.Since(of.began)
 	s.mu.Lock()
-	s.count.done += int64(size - repeated - failed)
+	defer s.mu.Unlock()
+	s.count.settled += books.settled
+	s.count.review += books.review
 	s.count.repeated += int64(repeated)
-	s.count.sizes = append(s.count.sizes, size)
+	s.count.batches = append(s.count.batches, of)
 	s.count.busy += took
-	done, all := s.count.done, s.count.all
-	s.mu.Unlock()
-	if s.bar != nil {
-		s.bar(done, all)
-	}
 }
 
 // counted returns what the settler has done.
@@ -67,6 +72,7 @@ func (s *settler) handler() sluice.Handler { return sluice.BatchJSON(s.settle) }
 // outcome. Messages without a staged transaction fail alone, the others go on.
 func (s *settler) settle(ctx context.Context, batch []sluice.Item[Transaction]) error {
 	var failed []error
+	var done *books
 	began, repeated := time.Now(), 0
 	err := s.db.within(ctx, func(tx *sql.Tx) error {
 		books, err := read(ctx, tx, batch)
@@ -88,12 +94,13 @@ func (s *settler) settle(ctx context.Context, batch []sluice.Item[Transaction]) 
 				return err
 			}
 		}
+		done = books
 		return books.pay(ctx, tx)
 	})
 	if err != nil {
 		return fmt.Errorf("settling a batch of %d: %w", len(batch), err)
 	}
-	s.note(len(batch), repeated, len(failed), time.Since(began))
+	s.note(batchRecord{began, len(batch)}, done, repeated)
 	return errors.Join(failed...)
 }
 
@@ -103,6 +110,8 @@ type books struct {
 	done    map[string]bool          // transactions that have an outcome
 	history map[string][]Transaction // of each card on each day, in the order of time
 	payouts map[account]*payout
+
+	settled, review int64 // transactions that have got this outcome
 }
 
 // An account collects what a merchant is owed for a day.
@@ -163,6 +172,7 @@ func (b *books) conclude(ctx context.Context, tx *sql.Tx, t *Transaction, item *
 		return err
 	}
 	if why != "" {
+		b.review++
 		_, err = tx.ExecContext(ctx, `INSERT INTO review (id, reasons, message) VALUES (?, ?, ?)`, t.ID, why, item.Body)
 		return err
 	}
@@ -172,6 +182,7 @@ func (b *books) conclude(ctx context.Context, tx *sql.Tx, t *Transaction, item *
 
 // credit adds a settled transaction to its merchant's account.
 func (b *books) credit(t *Transaction, amount, costs int64) {
+	b.settled++
 	key := account{t.Day(), t.Merchant}
 	p := b.payouts[key]
 	if p == nil {

@@ -15,6 +15,7 @@ type stager struct {
 	client     sender
 	settlement string // URL of the queue
 
+	fresh    atomic.Int64 // events whose transaction was not staged before
 	repeated atomic.Int64 // events whose transaction was staged already
 }
 
@@ -44,8 +45,10 @@ func (s *stager) stage(ctx context.Context, t Transaction) error {
 	if err := forward(ctx, s.client, s.settlement, &t); err != nil {
 		return fmt.Errorf("forwarding %s: %w", t.ID, err)
 	}
-	if !fresh {
-		s.repeated.Add(1)
+	if fresh {
+		s.fresh.Add(1)
+		return nil
 	}
+	s.repeated.Add(1)
 	return nil
 }
