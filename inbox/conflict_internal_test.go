@@ -28,6 +28,7 @@ func TestConflictsAreKnownByTheirCodeOrText(t *testing.T) {
 		{Postgres, errors.New("database is locked"), false},
 		{MySQL, errors.New("Error 1213 (40001): Deadlock found when trying to get lock"), true},
 		{MySQL, errors.New("Error 1205: Lock wait timeout exceeded"), true},
+		{MySQL, errors.New("Error 1020 (HY000): Record has changed since last read in table 'inbox'"), true},
 		{MySQL, errors.New("Error 1062 (23000): Duplicate entry"), false},
 		{SQLite, errors.New("database is locked (5) (SQLITE_BUSY)"), true},
 		{SQLite, errors.New("database table is locked"), true},

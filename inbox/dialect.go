@@ -245,10 +245,16 @@ func collect(ctx context.Context, tx *sql.Tx, into map[string]bool, query string
 // PostgreSQL's codes of errors.
 const (
 	uniqueViolation      = "23505"
+	duplicateObject      = "42710"
+	duplicateTable       = "42P07"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
 )
+
+// madeMeanwhile are the codes of a table or an index that another process makes at this moment, although
+// the statement says IF NOT EXISTS. Which it is depends on how far the other one is.
+var madeMeanwhile = []string{uniqueViolation, duplicateObject, duplicateTable}
 
 // sqlState returns the code of an error of PostgreSQL, of any driver that has it. "": there is none.
 func sqlState(err error) string {
@@ -270,7 +276,12 @@ func (d Dialect) isConflict(err error) bool {
 		return slices.Contains([]string{serializationFailure, deadlockDetected, lockNotAvailable}, sqlState(err))
 	case MySQL:
 		text := err.Error()
-		return strings.Contains(text, "Error 1213") || strings.Contains(text, "Error 1205") // deadlock; lock wait timeout
+		for _, code := range []string{"Error 1213", "Error 1205", "Error 1020"} { // deadlock; lock wait timeout; MariaDB from 11.6: changed since it was read
+			if strings.Contains(text, code) {
+				return true
+			}
+		}
+		return false
 	case SQLite:
 		text := err.Error()
 		return strings.Contains(text, "database is locked") || strings.Contains(text, "table is locked")

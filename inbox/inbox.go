@@ -61,6 +61,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -290,7 +291,7 @@ func (b *Inbox) Schema() string {
 func (b *Inbox) Create(ctx context.Context) error {
 	for _, statement := range b.grammar.schema(b.opts.Table) {
 		_, err := b.db.ExecContext(ctx, statement)
-		if err != nil && b.opts.Dialect == Postgres && sqlState(err) == uniqueViolation {
+		if err != nil && b.opts.Dialect == Postgres && slices.Contains(madeMeanwhile, sqlState(err)) {
 			_, err = b.db.ExecContext(ctx, statement) // another process makes it at this moment
 		}
 		if err != nil {

@@ -22,6 +22,9 @@ import (
 
 // These tests let programs of others be the producers.
 
+// patience is how long a test waits for a program. It is never waited for if all is well.
+const patience = 5 * time.Minute
+
 // javaScript are the packages of npm that testdata/producer.js needs.
 var javaScript = []string{
 	"@aws-sdk/client-sqs@3.1175.0", "@opentelemetry/api@1.9.1", "@opentelemetry/instrumentation@0.223.0",
@@ -87,7 +90,7 @@ func (w *world) handle(n int) {
 
 // drainReal runs a consumer in real time until it has all that it may have.
 func (w *world) drainReal(opts sluice.Options, h sluice.Handler) {
-	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	require.NoError(w, w.consumer(opts).Run(ctx, h))
 }
@@ -108,7 +111,7 @@ func run(t *testing.T, w *world, env string, command ...string) []byte {
 	t.Helper()
 	server := httptest.NewServer(w.server)
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "ENDPOINT="+server.URL, "QUEUE_URL="+server.URL+"/000000000000/orders", env)

@@ -25,7 +25,7 @@ import (
 )
 
 // limit is how long a story may take before something hangs.
-const limit = 3 * time.Minute
+const limit = 5 * time.Minute
 
 // A tab is a tab of a browser.
 type tab struct {
@@ -47,13 +47,14 @@ func browser(t *testing.T) *tab {
 		}
 		t.Skip(missing)
 	}
+	// chromedp makes the browser's folder and removes it. Children of the browser outlive it and write there,
+	// which the test's own temporary folder does not allow.
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // which a root user of a container cannot have
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		chromedp.UserDataDir(t.TempDir()),
 		chromedp.WindowSize(1280, 900),
 	)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -92,7 +93,7 @@ func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 // await waits until an expression of the page's script is true.
 func (b *tab) await(expression string) {
 	b.Helper()
-	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(30*time.Second)))
+	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(2*time.Minute)))
 	if err != nil {
 		b.Fatalf("%s: %v; the page shows\n%s", expression, err, b.eval("document.body.innerText"))
 	}

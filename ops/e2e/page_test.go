@@ -122,7 +122,16 @@ func TestThePageIsLiveAndComesBack(t *testing.T) {
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- c.Run(ctx, func(context.Context, []*sluice.Message) error { return nil }) }()
+	looked := make(chan struct{}) // at the page while messages were handled; ten seconds later it is idle again
+	go func() {
+		ended <- c.Run(ctx, func(ctx context.Context, _ []*sluice.Message) error {
+			select {
+			case <-looked:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}()
 
 	page := ops.Page(c)
 	page.Actions = true
@@ -137,6 +146,7 @@ func TestThePageIsLiveAndComesBack(t *testing.T) {
 	b.await("document.querySelector('.state strong')?.textContent === 'Idle'")
 	queues.Send(url, "1", "2", "3")
 	b.await("document.querySelector('.state strong').textContent === 'Receiving'")
+	close(looked)
 	b.await("document.querySelector('[data-table=counts] dd').textContent === '3'")
 
 	b.eval("window.confirm = () => true; ''")

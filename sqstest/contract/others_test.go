@@ -93,7 +93,7 @@ func (o *other) start(t *testing.T, command []string) string {
 			return false
 		}
 		return conn.Close() == nil
-	}, time.Minute, 100*time.Millisecond, "%s does not listen on %s", o.name, addr)
+	}, 3*time.Minute, 100*time.Millisecond, "%s does not listen on %s", o.name, addr)
 	return addr
 }
 

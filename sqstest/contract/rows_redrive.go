@@ -225,7 +225,11 @@ func (c *trial) lastTask(source string) types.ListMessageMoveTasksResultEntry {
 // status waits until the newest task of source has this status.
 func (c *trial) status(source, want string) types.ListMessageMoveTasksResultEntry {
 	var task types.ListMessageMoveTasksResultEntry
-	for range 8 {
+	looks := 8
+	if c.real {
+		looks = 100
+	}
+	for range looks {
 		if task = c.lastTask(source); *task.Status == want {
 			return task
 		}

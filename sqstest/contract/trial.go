@@ -31,6 +31,10 @@ type trial struct {
 	made     []string // URLs of the queues to delete
 
 	madeAbroad []string // those in another region
+
+	real   bool          // time is real, and a server may take more of it than it needs
+	waited time.Duration // in pauses and polls: what the row had to take
+	late   time.Duration // what it has taken beyond that, known at its end
 }
 
 const (
@@ -257,6 +261,14 @@ func withAttributes(names ...string) receivingOption {
 
 // tryTake makes one receive of at most n messages.
 func (c *trial) tryTake(q string, n int32, change ...receivingOption) ([]types.Message, error) {
+	begin := time.Now()
+	ms, most, err := c.ask(q, n, change...)
+	c.waited += min(most, time.Since(begin))
+	return ms, err
+}
+
+// ask makes one receive, and tells how long it may have waited at most.
+func (c *trial) ask(q string, n int32, change ...receivingOption) ([]types.Message, time.Duration, error) {
 	in := &sqs.ReceiveMessageInput{QueueUrl: &q, MaxNumberOfMessages: n}
 	if c.sampling {
 		in.WaitTimeSeconds = 1
@@ -264,11 +276,12 @@ func (c *trial) tryTake(q string, n int32, change ...receivingOption) ([]types.M
 	for _, f := range change {
 		f(in)
 	}
+	most := time.Duration(in.WaitTimeSeconds) * second
 	out, err := c.ReceiveMessage(c.ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, most, err
 	}
-	return out.Messages, nil
+	return out.Messages, most, nil
 }
 
 func (c *trial) take(q string, n int32, change ...receivingOption) []types.Message {
@@ -339,7 +352,7 @@ func (c *trial) poll(q string, seconds int32) <-chan polled {
 	result := make(chan polled, 1)
 	begin := time.Now()
 	go func() {
-		ms, err := c.tryTake(q, 10, wait(seconds))
+		ms, _, err := c.ask(q, 10, wait(seconds))
 		result <- polled{ms, err, time.Since(begin)}
 	}()
 	return result
@@ -391,6 +404,7 @@ func (c *trial) purge(q string) error {
 
 // pause waits.
 func (c *trial) pause(d time.Duration) {
+	c.waited += d
 	select {
 	case <-time.After(d):
 	case <-c.ctx.Done():

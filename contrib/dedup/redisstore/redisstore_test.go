@@ -60,7 +60,7 @@ func start(t *testing.T, program string) *redis.Client {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	const patience = 30 * time.Second
+	const patience = 2 * time.Minute
 	require.Eventually(t, func() bool { return client.Ping(t.Context()).Err() == nil }, patience, 10*time.Millisecond, "the server does not answer") // a process starts: the only wait in real time
 	return client
 }

@@ -31,13 +31,14 @@ func browser(t *testing.T) context.Context {
 		}
 		t.Skip(missing)
 	}
+	// chromedp makes the browser's folder and removes it. Children of the browser outlive it and write there,
+	// which the test's own temporary folder does not allow.
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // which a root user of a container cannot have
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		chromedp.UserDataDir(t.TempDir()),
 		chromedp.WindowSize(1280, 800),
 	)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

@@ -233,7 +233,7 @@ func (s *server) awaitAnswer() error {
 	if err != nil {
 		return err
 	}
-	const patience = time.Minute
+	const patience = 3 * time.Minute
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
 		var c driver.Conn
 		if c, err = connector.Connect(context.Background()); err == nil {

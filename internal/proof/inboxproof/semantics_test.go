@@ -270,6 +270,7 @@ func TestTwoHandlersOfOneTableDoNotHideEachOthersMessages(t *testing.T) {
 func TestAContextThatEndsRollsBack(t *testing.T) {
 	onEach(t, func(t *testing.T, d database) {
 		k := newDesk(t, d, byKey)
+		k.db.SetMaxOpenConns(1) // database/sql may roll back a little later, and SQLite does not wait for that
 		ctx, cancel := context.WithCancelCause(t.Context())
 		err := k.box.Each(func(_ context.Context, tx *sql.Tx, m *sluice.Message) error {
 			require.NoError(t, k.add(t.Context(), tx, m))

@@ -1,7 +1,9 @@
 package chaos_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +18,9 @@ import (
 
 	"github.com/sluice-go/sluice/internal/proof/sockets/chaos"
 )
+
+// requests is how many a test makes until something happens that chance decides.
+const requests = 1000
 
 const answer = "coffee, tea and a piece of cake"
 
@@ -73,12 +78,26 @@ func (n *network) harmed(h chaos.Harm, e chaos.Exchange) {
 	n.harms[h] = append(n.harms[h], e)
 }
 
-// post makes a request and returns what of the answer arrived.
-func (n *network) post(body string) (string, error) {
+// harm returns the first exchange that was harmed so; nil: none was.
+func (n *network) harm(h chaos.Harm) *chaos.Exchange {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.harms[h]) == 0 {
+		return nil
+	}
+	return &n.harms[h][0]
+}
+
+func (n *network) request(body string) *http.Request {
 	req, err := http.NewRequest(http.MethodPost, "http://"+n.proxy.Address(), strings.NewReader(body))
 	require.NoError(n, err)
 	req.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
-	resp, err := n.client.Do(req)
+	return req
+}
+
+// post makes a request and returns what of the answer arrived.
+func (n *network) post(body string) (string, error) {
+	resp, err := n.client.Do(n.request(body))
 	if err != nil {
 		return "", err
 	}
@@ -90,28 +109,37 @@ func (n *network) post(body string) (string, error) {
 func TestWithoutFaultsEverythingPasses(t *testing.T) {
 	n := newNetwork(t, chaos.Faults{})
 	close(n.hold)
+	conn, err := net.Dial("tcp", n.proxy.Address()) // an HTTP client may take another one for the next request
+	require.NoError(t, err)
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
 	for range 5 {
-		got, err := n.post("{}")
+		req := n.request("{}")
+		require.NoError(t, req.Write(conn))
+		resp, err := http.ReadResponse(answers, req)
 		require.NoError(t, err)
-		require.Equal(t, answer, got)
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, answer, string(got))
 	}
 	require.Equal(t, chaos.Counts{Connections: 1, Exchanges: 5}, n.proxy.Counts(), "the connection is kept")
 	require.Empty(t, n.harms)
 }
 
 func TestAWaveResetsAConnectionThatWaitsForItsAnswer(t *testing.T) {
-	n := newNetwork(t, chaos.Faults{Waves: chaos.Span{Least: time.Millisecond, Most: 2 * time.Millisecond}, Hit: 1})
-	for { // until a wave comes after the request has passed, and not before
+	n := newNetwork(t, chaos.Faults{Waves: chaos.Span{Least: 10 * time.Millisecond, Most: 20 * time.Millisecond}, Hit: 1})
+	reset := false
+	for range requests { // until a wave has come after a request had passed, and not before
 		_, err := n.post("{}")
 		require.Error(t, err)
-		if n.proxy.Counts().Exchanges > 0 && n.proxy.Counts().Lost > 0 {
-			require.ErrorIs(t, err, syscall.ECONNRESET)
-			break
+		reset = reset || errors.Is(err, syscall.ECONNRESET)
+		if lost := n.harm(chaos.Lost); reset && lost != nil {
+			require.Equal(t, &chaos.Exchange{Operation: "AmazonSQS.ReceiveMessage", Request: []byte("{}")}, lost)
+			require.Positive(t, n.proxy.Counts().Lost)
+			return
 		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	require.Equal(t, chaos.Exchange{Operation: "AmazonSQS.ReceiveMessage", Request: []byte("{}")}, n.harms[chaos.Lost][0])
+	require.Fail(t, "no request was lost and its connection reset", "%+v", n.proxy.Counts())
 }
 
 func TestACutAnswerArrivesByHalf(t *testing.T) {
@@ -140,17 +168,18 @@ func TestAStalledAnswerArrivesInTheEnd(t *testing.T) {
 }
 
 func TestAWaveSparesAConnectionThatIsStalled(t *testing.T) {
-	const stall = 50 * time.Millisecond
-	wave := chaos.Span{Least: 5 * time.Millisecond, Most: 5 * time.Millisecond}
+	const stall = 200 * time.Millisecond
+	wave := chaos.Span{Least: 20 * time.Millisecond, Most: 20 * time.Millisecond}
 	n := newNetwork(t, chaos.Faults{Waves: wave, Hit: 1, Stall: 1, StallFor: chaos.Span{Least: stall, Most: stall}})
 	close(n.hold)
-	for { // a request may meet a wave before it is stalled
+	for range requests { // one may meet a wave before it is stalled
 		got, err := n.post("{}")
 		if err == nil {
 			require.Equal(t, answer, got)
 			return
 		}
 	}
+	require.Fail(t, "each request was reset", "%+v", n.proxy.Counts())
 }
 
 func TestAClientThatGoesAwayEndsItsRequestAtTheServer(t *testing.T) {
