@@ -275,13 +275,9 @@ func (d Dialect) isConflict(err error) bool {
 	case Postgres:
 		return slices.Contains([]string{serializationFailure, deadlockDetected, lockNotAvailable}, sqlState(err))
 	case MySQL:
-		text := err.Error()
-		for _, code := range []string{"Error 1213", "Error 1205", "Error 1020"} { // deadlock; lock wait timeout; MariaDB from 11.6: changed since it was read
-			if strings.Contains(text, code) {
-				return true
-			}
-		}
-		return false
+		// Deadlock; lock wait timeout; MariaDB from 11.6: a record has changed since it was read.
+		codes := []string{"Error 1213", "Error 1205", "Error 1020"}
+		return slices.ContainsFunc(codes, func(code string) bool { return strings.Contains(err.Error(), code) })
 	case SQLite:
 		text := err.Error()
 		return strings.Contains(text, "database is locked") || strings.Contains(text, "table is locked")
