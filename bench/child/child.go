@@ -363,7 +363,7 @@ func peakRSS() int {
 func NewClient(spec *Spec) (*sqs.Client, error) {
 	cfg := aws.Config{
 		Region:       "us-east-1",
-		Credentials:  credentials.NewStaticCredentialsProvider("bench", "bench", ""),
+		Credentials:  aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("bench", "bench", "")), // as config.LoadDefaultConfig does
 		BaseEndpoint: &spec.Endpoint,
 	}
 	if spec.CA != "" {

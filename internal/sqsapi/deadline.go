@@ -65,7 +65,7 @@ type deadline struct {
 	parent context.Context //nolint:containedctx // the caller's
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
-	epoch  time.Time    // when it was made; the first call that it is of begins then
+	epoch  time.Time    // when it was made, at the start of its first call
 	began  time.Time    // when the call began
 	limit  atomic.Int64 // of silence, in nanoseconds since epoch
 	stuck  *atomic.Int32
@@ -112,8 +112,8 @@ func after(ctx context.Context, limit time.Duration) time.Duration {
 
 // again makes a spare deadline that of another call.
 func (d *deadline) again(limit time.Duration) {
-	d.began, d.first, d.body, d.spare = time.Now(), time.Time{}, body{}, false
-	d.silence, d.lease, d.overdue = 0, 0, nil
+	d.began, d.first, d.spare = time.Now(), time.Time{}, false
+	d.silence, d.lease = 0, 0
 	d.limit.Store(int64(d.began.Sub(d.epoch) + after(d.parent, limit)))
 	d.stage.Store(underWay)
 }
@@ -205,9 +205,9 @@ func (d *deadline) finish(reusable bool) (inTime bool) {
 // net/http make its own behind it, and a timer is a tenth of what a call costs in allocations.
 //
 // A context that does not end at the end of its call must be nobody's any more. So only calls
-// that succeeded leave theirs, of a client whose HTTP client is net/http's own; and what
-// somebody may still ask of it who has dialled for an earlier call, its values and when it
-// ends, is not written anew or is atomic.
+// that succeeded leave theirs, where the HTTP client and the credentials are net/http's and the
+// SDK's own: see [Lean]. A dial for an earlier call may outlive it, and so may a refresh of
+// credentials. These ask a context for values only, which never change.
 type deadlines struct {
 	mu   sync.Mutex
 	list []*deadline // spare, and of calls of one kind
@@ -235,6 +235,7 @@ func (s *deadlines) leave(d *deadline) {
 	if !d.spare {
 		return
 	}
+	d.overdue, d.body = nil, body{} // else it would keep the messages of its call in memory
 	s.mu.Lock()
 	s.list = append(s.list, d)
 	s.mu.Unlock()

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
@@ -34,8 +36,11 @@ func TestADeadlineServesOneCallAfterAnother(t *testing.T) {
 		first.overdue = never{t}
 		first.start()
 		require.True(t, first.finish(true))
+		first.body.left = 1
 		all.leave(first)
 		require.NoError(t, first.Err())
+		require.Nil(t, first.overdue, "it would keep what the call has brought in memory")
+		require.Equal(t, body{}, first.body)
 
 		time.Sleep(time.Hour)
 		d := all.take(ctx, 5*time.Second, &stuck)
@@ -168,6 +173,40 @@ func TestContextsOfNetHTTPAreUsedAgain(t *testing.T) {
 	receiveAndDelete(t, server, q)
 	require.Empty(t, q.receives.list)
 }
+
+func TestContextsThatCodeOfTheUsersMayKeepAreNotUsedAgain(t *testing.T) {
+	choose := func(*http.Request) (*url.URL, error) { return nil, nil } //nolint:nilnil // no proxy
+	own := sqstest.New().Client().Options().Credentials                 // a function
+	cached := aws.NewCredentialsCache(own)
+	for name, c := range map[string]struct {
+		client sqs.HTTPClient
+		from   aws.CredentialsProvider
+		want   bool
+	}{
+		"as the SDK makes it":        {awshttp.NewBuildableClient(), cached, true},
+		"set up":                     {awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DialContext = nil }), cached, true},
+		"net/http's":                 {&http.Client{Transport: &http.Transport{}, Timeout: time.Minute}, cached, true},
+		"a proxy of the environment": {&http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}}, cached, true},
+		"a proxy that is chosen":     {&http.Client{Transport: &http.Transport{Proxy: choose}}, cached, false},
+		"the same, by an option":     {awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.Proxy = choose }), cached, false},
+		"a transport of the user's":  {&http.Client{Transport: roundTripper{}}, cached, false},
+		"any transport":              {&http.Client{}, cached, false},
+		"no transport":               {&http.Client{Transport: (*http.Transport)(nil)}, cached, false},
+		"redirects that are looked at": {&http.Client{
+			Transport: &http.Transport{}, CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
+		}, cached, false},
+		"a client of the user's":             {&ender{}, cached, false},
+		"a provider that is asked each time": {&http.Client{Transport: &http.Transport{}}, own, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, client := range []sqs.HTTPClient{newWrapper(c.client), Wrap(c.client)} {
+				require.Equal(t, c.want, stockClient(client) && stockCredentials(c.from))
+			}
+		})
+	}
+}
+
+type roundTripper struct{ http.RoundTripper }
 
 func leanQueue(t *testing.T, url string, client *sqs.Client) *Queue {
 	t.Helper()

@@ -40,7 +40,7 @@ type Lean struct {
 	options sqs.Options
 	client  sqs.HTTPClient // the client's, behind a wrapper
 	check   bool           // bodies must have the digests that came with them
-	stock   bool           // nothing of the user's sees the contexts of calls that succeed
+	stock   bool           // nothing of the user's sees the contexts of calls that succeed, as far as options tell
 	skew    atomic.Int64   // of SQS's clock against ours, in nanoseconds; as the SDK measures it
 
 	request *http.Request // what all requests have in common
@@ -135,8 +135,9 @@ var stock = sync.OnceValue(func() sqs.Options { return sqs.New(sqs.Options{}).Op
 
 func same(part, theirs any) bool { return reflect.TypeOf(part) == reflect.TypeOf(theirs) }
 
-// stockClient reports whether a client behind a wrapper is the SDK's, or net/http's with no more of
-// the user's than what dials.
+// stockClient reports whether a client behind a wrapper is the SDK's or net/http's, and shows no
+// context of a request to code of the user's. What dials sees others. A RoundTripper that was
+// registered with a transport cannot be seen from outside, and is not looked for.
 func stockClient(client sqs.HTTPClient) bool {
 	w, _ := client.(*wrapper)
 	if w == nil {
@@ -144,25 +145,29 @@ func stockClient(client sqs.HTTPClient) bool {
 	}
 	switch c := w.inner.(type) {
 	case *awshttp.BuildableClient:
-		return true
+		return stockProxy(c.GetTransport())
 	case *http.Client:
 		if c == nil || c.CheckRedirect != nil {
 			return false
 		}
-		_, ok := c.Transport.(*http.Transport)
-		return ok
+		transport, ok := c.Transport.(*http.Transport)
+		return ok && transport != nil && stockProxy(transport)
 	default:
 		return false
 	}
 }
 
-// stockCredentials reports whether a provider is the SDK's. A function of the user's is not.
+// stockProxy reports whether a transport finds proxies by the environment, or has none. A function
+// of the user's is asked for each request, and sees its context.
+func stockProxy(t *http.Transport) bool {
+	return t.Proxy == nil || reflect.ValueOf(t.Proxy).Pointer() == reflect.ValueOf(http.ProxyFromEnvironment).Pointer()
+}
+
+// stockCredentials reports whether a provider is the SDK's cache, as that of a loaded configuration
+// is. It shows the provider behind it a context that never ends.
 func stockCredentials(provider aws.CredentialsProvider) bool {
-	t := reflect.TypeOf(provider)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return strings.HasPrefix(t.PkgPath(), "github.com/aws/aws-sdk-go-v2/") && t.Kind() == reflect.Struct
+	_, ok := provider.(*aws.CredentialsCache)
+	return ok
 }
 
 // intercepted reports whether there are interceptors, of any kind.

@@ -203,7 +203,8 @@ func (c *attempt) write(d *deadline, by aws.Credentials) {
 // clock, if that is known to be ahead.
 func (c *attempt) ordinal(d *deadline) string {
 	if until, ok := d.Deadline(); ok && c.skew > 0 {
-		return c.count + "; ttl=" + until.Add(c.skew).Format(dateForm)
+		// By the clock as it is now: the machine may have slept since the deadline was made.
+		return c.count + "; ttl=" + time.Now().Add(time.Until(until)+c.skew).Format(dateForm)
 	}
 	return c.count
 }

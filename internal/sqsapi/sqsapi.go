@@ -194,7 +194,7 @@ func (c *deleting) overdue(err error) {
 // DeleteInTime deletes the messages with the given receipt handles, ten at most, and
 // returns one error for each: nil where SQS confirmed it. It does not wait for a client that
 // ignores its context: then late is told instead, on another goroutine, and once the client
-// has returned inTime is false. nil: it is waited for.
+// has returned inTime is false. If late is nil the client is waited for.
 func (q *Queue) DeleteInTime(ctx context.Context, handles []string, late LateDelete) (errs []error, inTime bool) {
 	if q.stuck.Load() >= mostStuck {
 		return q.deleted(handles, time.Now(), nil, errStuck), true
