@@ -68,7 +68,7 @@ func TestADeadlineThatMayBeSomebodysIsNotKept(t *testing.T) {
 	for name, use := range map[string]func(d *deadline){
 		"the call fails":                     func(d *deadline) { d.finish(false) },
 		"the client ends the goroutine":      func(*deadline) {},
-		"the limit cuts the call":            func(d *deadline) { time.Sleep(time.Second); d.finish(true) },
+		"the limit cuts the call":            func(d *deadline) { time.Sleep(time.Second + 1); d.finish(true) },
 		"its timer has fired and found life": func(d *deadline) { alive(d); d.finish(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
