@@ -1079,7 +1079,7 @@ func (ps *places) next(raw *sqsapi.Message, n int) *delivery {
 // Delete deletes messages for the engine. Called by a goroutine of the callers.
 func (r *run) Delete(ctx context.Context, handles []string, late engine.LateDelete) (errs []error, inTime bool) {
 	errs, inTime = r.queue.DeleteInTime(ctx, handles, late)
-	return settling(errs), inTime
+	return sqsapi.Settling(errs), inTime
 }
 
 // Release changes the visibility of messages for the engine. Called by a goroutine of the
@@ -1089,13 +1089,5 @@ func (r *run) Release(ctx context.Context, changes []engine.Change) []error {
 	for i, c := range changes {
 		cs[i] = sqsapi.Change(c)
 	}
-	return settling(r.queue.Change(ctx, cs))
-}
-
-// settling returns errs, each with what it means for a message that is to be settled.
-func settling(errs []error) []error {
-	for i, err := range errs {
-		errs[i] = sqsapi.Settling(err)
-	}
-	return errs
+	return sqsapi.Settling(r.queue.Change(ctx, cs))
 }

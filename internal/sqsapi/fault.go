@@ -208,9 +208,14 @@ func isType[E error](err error) bool {
 // is none.
 func Requesting(err error) error { return meaning(err, wholeCall) }
 
-// Settling returns err, the error of one entry of a call, with what it means. nil: there is
-// none.
-func Settling(err error) error { return meaning(err, oneEntry) }
+// Settling returns errs, those of the entries of a call, each with what it means. They are
+// written over.
+func Settling(errs []error) []error {
+	for i, err := range errs {
+		errs[i] = meaning(err, oneEntry)
+	}
+	return errs
+}
 
 func meaning(err error, about subject) error {
 	if err == nil {

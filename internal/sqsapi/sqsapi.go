@@ -184,11 +184,7 @@ type deleting struct {
 
 // overdue tells of the end of a delete whose client has not returned.
 func (c *deleting) overdue(err error) {
-	errs := c.queue.deleted(c.handles, c.deadline.began, nil, err)
-	for i, err := range errs {
-		errs[i] = Settling(err)
-	}
-	c.late.Overdue(errs)
+	c.late.Overdue(Settling(c.queue.deleted(c.handles, c.deadline.began, nil, err)))
 }
 
 // DeleteInTime deletes the messages with the given receipt handles, ten at most, and
