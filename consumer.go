@@ -80,6 +80,13 @@ type Client interface {
 // the user's. [Stats] says whether it is. [Options.SDKCalls] makes all calls through the
 // client. A request whose signature SQS refuses for a wrong clock is made once more with SQS's
 // time.
+//
+// If the HTTP client is the SDK's too, such a Consumer writes these requests and reads their
+// answers itself. Each of net/http's connections has two goroutines, and to wake them costs
+// more than most else in a call. The Consumer has connections of its own then, which are like
+// the client's: they have its dialer, its TLS, its bounds and idle times. All that goes beyond
+// HTTP/1.1 is left to net/http, and so is the call then: a proxy, a server that speaks HTTP/2,
+// an HTTP client of the user's or one with a timeout.
 func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 	keep := func(o *sqs.Options) {
 		base, ok := o.HTTPClient.(*awshttp.BuildableClient)
@@ -248,8 +255,8 @@ type Consumer struct {
 	region string // for those who read errors; "": it is not known
 	opts   Options
 
-	lean      *sqsapi.Lean // nil: the client makes all calls
-	transport string       // what makes the calls; see Stats.Transport
+	lean *sqsapi.Lean // nil: the client makes all calls
+	why  error        // there is none; nil: there is
 
 	paused   atomic.Bool
 	counters counters.Counters
@@ -286,14 +293,19 @@ func New(client Client, queueURL string, opts Options) (*Consumer, error) {
 
 // chooseTransport decides what makes the calls.
 func (c *Consumer) chooseTransport() {
-	why := errors.New("Options.SDKCalls is set")
-	if !c.opts.SDKCalls {
-		c.lean, why = sqsapi.NewLean(c.client)
+	if c.opts.SDKCalls {
+		c.why = errors.New("Options.SDKCalls is set")
+		return
 	}
-	c.transport = "lean"
-	if why != nil {
-		c.transport = "sdk: " + why.Error()
+	c.lean, c.why = sqsapi.NewLean(c.client)
+}
+
+// transport is what makes the calls; see Stats.Transport.
+func (c *Consumer) transport() string {
+	if c.why != nil {
+		return "sdk: " + c.why.Error()
 	}
+	return c.lean.Transport()
 }
 
 // QueueURL returns the URL of the queue, as it was given to [New].
@@ -534,7 +546,8 @@ type Stats struct {
 	HooksDropped int64 // hook calls and log lines that were dropped because hooks or the logger were too slow
 
 	// Transport is what makes the calls: "lean", or "sdk: " and why, such as "sdk: the client
-	// has interceptors". See [NewClient] and [Options.SDKCalls].
+	// has interceptors". Where lean calls go through net/http it is "lean: " and why. See
+	// [NewClient] and [Options.SDKCalls].
 	Transport string
 }
 
@@ -723,7 +736,7 @@ var states = [...]State{
 func (c *Consumer) Stats() Stats {
 	n := &c.counters
 	s := Stats{
-		Transport: c.transport,
+		Transport: c.transport(),
 		Received:  n.Received.Load(), Duplicates: n.Duplicates.Load(), Succeeded: n.Succeeded.Load(),
 		Failed: n.Failed.Load(), Panics: n.Panics.Load(),
 		Deleted: n.Deleted.Load(), GivenBack: n.Released.Load(), DeadLettered: n.DeadLettered.Load(),
@@ -855,7 +868,7 @@ func (r *run) run(ctx context.Context) error {
 	r.c.counters.Turned()
 	o := &r.c.opts
 	r.Log(slog.LevelInfo, "the run begins", "batch_size", o.BatchSize, "wait_time", o.WaitTime,
-		"handlers", o.Concurrency, "transport", r.c.transport)
+		"handlers", o.Concurrency, "transport", r.c.transport())
 	began, before := time.Now(), r.c.Stats()
 	unfinished, err := r.engine.Run(ctx)
 	after := r.c.Stats()

@@ -25,6 +25,8 @@ import (
 	"github.com/aws/smithy-go/tracing"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
+
+	"github.com/sluice-go/sluice/internal/http1"
 )
 
 // A Lean makes the calls that a busy consumer makes all the time: receives, deletes and
@@ -41,6 +43,7 @@ type Lean struct {
 	client  sqs.HTTPClient // the client's, behind a wrapper
 	check   bool           // bodies must have the digests that came with them
 	stock   bool           // nothing of the user's sees the contexts of calls that succeed, as far as options tell
+	direct  *http1.Client  // makes requests in the client's stead, as far as it can; nil: the client makes all
 	skew    atomic.Int64   // of SQS's clock against ours, in nanoseconds; as the SDK measures it
 
 	request *http.Request // what all requests have in common
@@ -48,6 +51,8 @@ type Lean struct {
 	agent   string // the User-Agent
 	scope   scope
 	signers sync.Pool
+
+	indirect string // why there is no direct
 
 	receives, deletes, changes operation
 }
@@ -213,7 +218,40 @@ func (l *Lean) learn(sdk *sqs.Client) (err error) {
 		l.scope.host = written.Host
 	}
 	l.request = &http.Request{Method: http.MethodPost, Host: written.Host}
+	var why error
+	if l.direct, why = newDirect(l.client, written); why != nil {
+		l.indirect = why.Error()
+	}
 	return nil
+}
+
+// newDirect returns what makes requests like pattern in the stead of a client behind a wrapper, on
+// connections of its own that are like the client's. The error says why there is nothing. A
+// client of net/http's type is the user's, and so are its connections.
+func newDirect(client sqs.HTTPClient, pattern *http.Request) (*http1.Client, error) {
+	built, ok := Inner(client).(*awshttp.BuildableClient)
+	if !ok || built == nil {
+		return nil, fmt.Errorf("the HTTP client is a %T", Inner(client))
+	}
+	if built.GetTimeout() != 0 {
+		return nil, errors.New("the HTTP client has a timeout")
+	}
+	if silence, _ := built.GetReadTimeout(); silence != 0 {
+		return nil, errors.New("the HTTP client has a read timeout")
+	}
+	return http1.New(built.GetTransport(), pattern)
+}
+
+// Transport says how requests are made: "lean", or "lean: " and why they go through net/http.
+func (l *Lean) Transport() string {
+	why := l.indirect
+	if l.direct != nil {
+		why = l.direct.Left()
+	}
+	if why == "" {
+		return "lean"
+	}
+	return "lean: through net/http, since " + why
 }
 
 // errUnsent is the error of requests that are not sent.

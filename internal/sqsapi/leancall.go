@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/sluice-go/sluice/internal/http1"
 )
 
 const contentType = "application/x-amz-json-1.0"
@@ -32,11 +33,14 @@ const (
 	headerToken     = "X-Amz-Security-Token" //nolint:gosec // a header's name
 	headerTarget    = "X-Amz-Target"
 	headerTrace     = "X-Amzn-Trace-Id"
+	headerType      = "Content-Type"
+	headerMode      = "X-Amzn-Query-Mode"
+	headerAgent     = "User-Agent"
 )
 
 // headers are all that a request may have.
 var headers = []string{
-	headerID, headerAttempt, headerSignature, "Content-Type", "User-Agent", headerDate, headerToken, headerTarget, "X-Amzn-Query-Mode", headerTrace,
+	headerID, headerAttempt, headerSignature, headerType, headerAgent, headerDate, headerToken, headerTarget, headerMode, headerTrace,
 }
 
 // A reader reads the answer to a call.
@@ -103,12 +107,13 @@ type attempt struct {
 	measured time.Duration // by its answer
 	known    bool          // that it was
 
-	signed  signed
-	request http.Request
-	url     url.URL
-	memory  bytes.Reader
-	values  [10][1]string // of headers
+	signed signed
+	wire   http1.Request
+	fields [mostFields]http1.Field // the memory of those of wire
 }
+
+// mostFields are as many as a request has in its header, if it has all.
+const mostFields = 9
 
 // make makes the request and reads its answer.
 func (c *attempt) make(d *deadline, r reader) error {
@@ -121,7 +126,7 @@ func (c *attempt) make(d *deadline, r reader) error {
 	}
 	c.write(d, credentials)
 	sent := time.Now()
-	answer, err := c.lean.client.Do(&c.request)
+	answer, err := c.send(d)
 	c.measure(answer, sent)
 	if answer == nil {
 		answer = &http.Response{Header: http.Header{}, Body: http.NoBody}
@@ -138,10 +143,28 @@ func (c *attempt) make(d *deadline, r reader) error {
 	if err == nil {
 		return nil
 	}
+	if answer.Request == nil && answer.StatusCode != 0 {
+		answer.Request = c.request(d)
+	}
 	return &awshttp.ResponseError{
 		ResponseError: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: answer}, Err: err},
 		RequestID:     requestID(answer),
 	}
+}
+
+// send sends the request, and returns the answer with its body to be read.
+func (c *attempt) send(d *deadline) (*http.Response, error) {
+	if direct := c.lean.direct; direct != nil {
+		answer, err := direct.Do(d, &c.wire)
+		switch {
+		case err == nil:
+			watch(d, answer)
+			return answer, nil
+		case !errors.Is(err, http1.ErrNotMade):
+			return nil, unsentError(c.lean.url, err)
+		}
+	}
+	return c.lean.client.Do(c.request(d))
 }
 
 // sendError returns the error of a request without an answer.
@@ -160,7 +183,7 @@ func requestID(answer *http.Response) string {
 	return answer.Header.Get("X-Amz-Requestid")
 }
 
-// write writes the request.
+// write signs the request, and writes its header but for what all have in common.
 func (c *attempt) write(d *deadline, by aws.Credentials) {
 	l := c.lean
 	c.signed.attempt, c.signed.target, c.signed.token = c.ordinal(d), c.op.target, by.SessionToken
@@ -168,35 +191,36 @@ func (c *attempt) write(d *deadline, by aws.Credentials) {
 	s.sign(&c.signed, c.body, by, time.Now().Add(c.skew), &l.scope)
 	l.signers.Put(s)
 
-	const most = 8 // with a token or a trace there are more; a map for eight is one piece of memory
-	header, n := make(http.Header, most), 0
-	set := func(name, value string) {
-		if value != "" {
-			c.values[n][0] = value
-			header[name] = c.values[n][:]
-			n++
-		}
+	f := append(c.fields[:0], // in the order of net/http
+		http1.Field{Name: headerID, Value: c.signed.id},
+		http1.Field{Name: headerAttempt, Value: c.signed.attempt},
+		http1.Field{Name: headerSignature, Value: c.signed.authorization},
+		http1.Field{Name: headerType, Value: contentType},
+		http1.Field{Name: headerDate, Value: c.signed.date},
+	)
+	if by.SessionToken != "" {
+		f = append(f, http1.Field{Name: headerToken, Value: by.SessionToken})
 	}
-	set("Content-Type", contentType)
-	set("User-Agent", l.agent)
-	set("X-Amzn-Query-Mode", "true")
-	set(headerTarget, c.op.target)
-	set(headerID, c.signed.id)
-	set(headerAttempt, c.signed.attempt)
-	set(headerDate, c.signed.date)
-	set(headerToken, by.SessionToken)
+	f = append(f, http1.Field{Name: headerTarget, Value: c.op.target}, http1.Field{Name: headerMode, Value: "true"})
 	if trace, ok := invocation(); ok {
-		c.values[n][0] = trace
-		header[headerTrace] = c.values[n][:]
-		n++
+		f = append(f, http1.Field{Name: headerTrace, Value: trace})
 	}
-	set(headerSignature, c.signed.authorization)
+	c.wire = http1.Request{Fields: f, Body: c.body}
+}
 
-	c.url = *l.url
-	c.request = *l.request.WithContext(d)
-	c.request.URL, c.request.Header, c.request.ContentLength = &c.url, header, int64(len(c.body))
-	c.memory.Reset(c.body)
-	setBody(&c.request, &c.memory, c.body)
+// request returns the request as net/http makes it.
+func (c *attempt) request(d *deadline) *http.Request {
+	r, address := c.lean.request.WithContext(d), *c.lean.url
+	r.URL, r.ContentLength = &address, int64(len(c.body))
+	r.Header = make(http.Header, mostFields+1)
+	if c.lean.agent != "" {
+		r.Header[headerAgent] = []string{c.lean.agent}
+	}
+	for _, f := range c.wire.Fields {
+		r.Header[f.Name] = []string{f.Value}
+	}
+	setBody(r, bytes.NewReader(c.body), c.body)
+	return r
 }
 
 // ordinal returns which attempt it is. It adds the time of the call's deadline, by SQS's

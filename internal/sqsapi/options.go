@@ -118,10 +118,15 @@ func (t tripper) Do(r *http.Request) (*http.Response, error) {
 		}
 		return answer, nil
 	}
+	return nil, unsentError(r.URL, err)
+}
+
+// unsentError is the error of a request that has no answer, as [http.Client] gives it.
+func unsentError(to *url.URL, err error) error {
 	if scheme, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(scheme.RecordHeader[:]) == "HTTP/" {
 		err = http.ErrSchemeMismatch
 	}
-	return nil, &url.Error{Op: "Post", URL: r.URL.Redacted(), Err: err}
+	return &url.Error{Op: "Post", URL: to.Redacted(), Err: err}
 }
 
 func (w *wrapper) Do(r *http.Request) (*http.Response, error) {

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package http1
+
+const canLook = false
+
+func (*conn) alive() bool { return false }
