@@ -20,8 +20,7 @@ import (
 type conn struct {
 	client *Client
 	stream net.Conn             // what is read and written: raw, or TLS over it
-	raw    net.Conn             // closing it ends whatever somebody waits for
-	fd     syscall.RawConn      // of raw
+	raw    *socket              // closing it ends whatever somebody waits for
 	state  *tls.ConnectionState // nil: no TLS
 	since  time.Time            // when it became idle
 
@@ -45,16 +44,18 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	case raw == nil:
 		return nil, errors.New("http1: the dialer returned nothing")
 	}
-	cn := &conn{client: c, stream: raw, raw: raw}
 	whole := false
 	defer func() { // also when a function of TLS's configuration ends the goroutine
 		if !whole {
 			_ = raw.Close()
 		}
 	}()
-	if cn.fd = descriptor(raw); cn.fd == nil {
+	fd := descriptor(raw)
+	if fd == nil {
 		return nil, c.leave("nobody would see the end of a connection of its dialer's") // while it is idle
 	}
+	cn := &conn{client: c, raw: newSocket(raw, fd)}
+	cn.stream = cn.raw
 	if c.tls != nil {
 		if err := cn.secure(ctx); err != nil {
 			return nil, err

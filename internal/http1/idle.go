@@ -33,7 +33,7 @@ func newIdle(t *http.Transport) idle {
 func (p *idle) take() *conn {
 	for {
 		cn := p.last()
-		if cn == nil || cn.alive() {
+		if cn == nil || cn.raw.alive() {
 			return cn
 		}
 		_ = cn.raw.Close()
