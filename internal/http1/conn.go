@@ -125,7 +125,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 
 // What only a request in progress needs. An answer with ten messages of 512 bytes is read at once.
 var (
-	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8<<10) }}
+	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
 	texts   = sync.Pool{New: func() any { return new([]byte) }}
 )
 
