@@ -40,11 +40,12 @@ import (
 // concurrently.
 type Lean struct {
 	options sqs.Options
-	client  sqs.HTTPClient // the client's, behind a wrapper
-	check   bool           // bodies must have the digests that came with them
-	stock   bool           // nothing of the user's sees the contexts of calls that succeed, as far as options tell
-	direct  *http1.Client  // makes requests in the client's stead, as far as it can; nil: the client makes all
-	skew    atomic.Int64   // of SQS's clock against ours, in nanoseconds; as the SDK measures it
+	client  sqs.HTTPClient       // the client's, behind a wrapper
+	check   bool                 // bodies must have the digests that came with them
+	stock   bool                 // nothing of the user's sees the contexts of calls that succeed, as far as options tell
+	direct  *http1.Client        // makes requests in the client's stead, as far as it can; nil: the client makes all
+	date    atomic.Pointer[date] // of the newest answer that had another one than those before; nil: none
+	skew    atomic.Int64         // of SQS's clock against ours, in nanoseconds; as the SDK measures it
 
 	request *http.Request // what all requests have in common
 	url     *url.URL

@@ -260,12 +260,32 @@ func (c *attempt) measure(answer *http.Response, sent time.Time) {
 		return
 	}
 	now := time.Now()
-	theirs, err := smithyhttp.ParseTime(answer.Header.Get("Date"))
-	if err != nil || theirs.IsZero() || now.Sub(sent) > longest {
+	theirs := c.lean.moment(answer.Header.Get("Date"))
+	if theirs.IsZero() || now.Sub(sent) > longest {
 		return
 	}
 	c.measured, c.known = theirs.Sub(now), true
 	c.lean.skew.Store(int64(c.measured))
+}
+
+// A date is a date as answers have it, and what it says.
+type date struct {
+	text string
+	time time.Time
+}
+
+// moment returns what the date of an answer says; zero: nothing. All answers of a second have
+// the same one.
+func (l *Lean) moment(text string) time.Time {
+	if last := l.date.Load(); last != nil && last.text == text {
+		return last.time
+	}
+	t, err := smithyhttp.ParseTime(text)
+	if err != nil {
+		return time.Time{}
+	}
+	l.date.Store(&date{text, t})
+	return t
 }
 
 // skewed reports whether an attempt has failed for a wrong clock, as the SDK sees it.
