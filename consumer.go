@@ -1090,17 +1090,14 @@ func (ps *places) next(raw *sqsapi.Message, n int) *delivery {
 }
 
 // Delete deletes messages for the engine. Called by a goroutine of the callers.
-func (r *run) Delete(ctx context.Context, handles []string, late engine.LateDelete) (errs []error, inTime bool) {
+func (r *run) Delete(ctx context.Context, handles []string, late engine.LateBatch) (errs []error, inTime bool) {
 	errs, inTime = r.queue.DeleteInTime(ctx, handles, late)
 	return sqsapi.Settling(errs), inTime
 }
 
 // Release changes the visibility of messages for the engine. Called by a goroutine of the
 // callers.
-func (r *run) Release(ctx context.Context, changes []engine.Change) []error {
-	cs := make([]sqsapi.Change, len(changes))
-	for i, c := range changes {
-		cs[i] = sqsapi.Change(c)
-	}
-	return sqsapi.Settling(r.queue.Change(ctx, cs))
+func (r *run) Release(ctx context.Context, c engine.Change) (errs []error, inTime bool) {
+	errs, inTime = r.queue.ChangeInTime(ctx, sqsapi.Change{Handles: c.Handles, Timeouts: c.Timeouts, Limit: c.Limit, Late: c.Late})
+	return sqsapi.Settling(errs), inTime
 }

@@ -57,12 +57,12 @@ func (s *shortcut) Receive(_ context.Context, a Ask) Answer {
 	return Answer{Messages: messages}
 }
 
-func (*shortcut) Delete(_ context.Context, handles []string, _ LateDelete) (errs []error, inTime bool) {
+func (*shortcut) Delete(_ context.Context, handles []string, _ LateBatch) (errs []error, inTime bool) {
 	return make([]error, len(handles)), true
 }
 
-func (*shortcut) Release(_ context.Context, changes []Change) []error {
-	return make([]error, len(changes))
+func (*shortcut) Release(_ context.Context, c Change) (errs []error, inTime bool) {
+	return make([]error, len(c.Handles)), true
 }
 func (*shortcut) DeadLetter(context.Context, *Message, error) error { return nil }
 func (*shortcut) Log(slog.Level, string, ...any)                    {}

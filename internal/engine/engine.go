@@ -31,11 +31,11 @@ type Transport interface {
 	// Delete deletes the messages with the given receipt handles, ten at most, and returns
 	// an error for each. If the client has not returned when the time of the call is over,
 	// late is told of them, on another goroutine, and inTime is false later.
-	Delete(ctx context.Context, handles []string, late LateDelete) (errs []error, inTime bool)
+	Delete(ctx context.Context, handles []string, late LateBatch) (errs []error, inTime bool)
 
-	// Release gives messages new visibility timeouts, ten at most, and returns an error
-	// for each: it renews leases, and makes messages visible again.
-	Release(ctx context.Context, changes []Change) []error
+	// Release gives messages new visibility timeouts and returns an error for each: it
+	// renews leases, and makes messages visible again. It waits for the client as Delete does.
+	Release(ctx context.Context, c Change) (errs []error, inTime bool)
 
 	// DeadLetter sends m to the dead-letter queue.
 	DeadLetter(ctx context.Context, m *Message, reason error) error
@@ -53,9 +53,9 @@ type Ask struct {
 // A LateReceive is told that the time of a receive is over and its client has not returned.
 type LateReceive interface{ Overdue(err error) }
 
-// A LateDelete is told that the time of a delete is over and its client has not returned, with
-// an error for each handle.
-type LateDelete interface{ Overdue(errs []error) }
+// A LateBatch is told that the time of a delete or a release is over and its client has not
+// returned, with an error for each handle.
+type LateBatch interface{ Overdue(errs []error) }
 
 // An Answer is what a receive has brought.
 type Answer struct {
@@ -64,10 +64,12 @@ type Answer struct {
 	Err      error
 }
 
-// A Change gives a message a new visibility timeout, counted from the call.
+// A Change gives messages new visibility timeouts, counted from the call.
 type Change struct {
-	Handle  string
-	Timeout time.Duration // whole seconds; 0 makes the message visible at once
+	Handles  []string        // ten at most
+	Timeouts []time.Duration // one for each; whole seconds; 0 makes the message visible at once
+	Limit    time.Duration   // of the call; 0: that of all calls
+	Late     LateBatch
 }
 
 // The errors that end the context of a handler call.

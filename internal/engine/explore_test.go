@@ -88,7 +88,7 @@ func (w *world) calls(k kind, i int) (all []step) {
 	}
 	ways := []int{failed, ambiguous, partly, gone}
 	switch k {
-	case kindDelete:
+	case kindDelete, kindRelease, kindRenew:
 		ways = append(ways, late)
 	case kindDeadLetter:
 		ways = []int{failed, ambiguous, lasting}

@@ -21,23 +21,23 @@ import (
 // A deaf loop and listener begins nothing and hears nothing.
 type deaf struct{}
 
-func (deaf) Run(<-chan struct{}, event, event)         {}
-func (deaf) Close()                                    {}
-func (deaf) Tell(event, *serial.Pool) serial.Work      { return nil }
-func (deaf) Leave(event)                               {}
-func (deaf) WakeAt(time.Time)                          {}
-func (deaf) Begin(*serial.Pool, serial.Work)           {}
-func (deaf) Log(slog.Level, string, ...any)            {}
-func (deaf) LeaseLost(*Message, error)                 {}
-func (deaf) StateChanged()                             {}
-func (deaf) Settled([]*Message, Settlement)            {}
-func (deaf) Stuck(*Call)                               {}
-func (deaf) Handle(context.Context, *Call)             {}
-func (deaf) Receive(context.Context, Ask) Answer       { return Answer{} }
-func (deaf) Release(context.Context, []Change) []error { return nil }
+func (deaf) Run(<-chan struct{}, event, event)               {}
+func (deaf) Close()                                          {}
+func (deaf) Tell(event, *serial.Pool) serial.Work            { return nil }
+func (deaf) Leave(event)                                     {}
+func (deaf) WakeAt(time.Time)                                {}
+func (deaf) Begin(*serial.Pool, serial.Work)                 {}
+func (deaf) Log(slog.Level, string, ...any)                  {}
+func (deaf) LeaseLost(*Message, error)                       {}
+func (deaf) StateChanged()                                   {}
+func (deaf) Settled([]*Message, Settlement)                  {}
+func (deaf) Stuck(*Call)                                     {}
+func (deaf) Handle(context.Context, *Call)                   {}
+func (deaf) Receive(context.Context, Ask) Answer             { return Answer{} }
+func (deaf) Release(context.Context, Change) ([]error, bool) { return nil, true }
 
-func (deaf) Delete(context.Context, []string, LateDelete) ([]error, bool) { return nil, true }
-func (deaf) DeadLetter(context.Context, *Message, error) error            { return nil }
+func (deaf) Delete(context.Context, []string, LateBatch) ([]error, bool) { return nil, true }
+func (deaf) DeadLetter(context.Context, *Message, error) error           { return nil }
 
 // A groupModel is what a FIFO queue and its consumer may do, in the simplest way: it looks at
 // all messages, each time. It drives the stages of an engine by hand, at times of its own.
@@ -224,7 +224,7 @@ func (g *groupModel) renewed() {
 	}
 	c := g.renewals[0]
 	g.renewals = g.renewals[1:]
-	r := &renewed{call: c, sent: g.now}
+	r := &renewed{renewal: renewal{call: c, sent: g.now}}
 	for _, entry := range c.Entries {
 		m := g.of(entry.Lease.Of.Delivery.ID)
 		if !g.calm && g.r.IntN(4) == 0 {

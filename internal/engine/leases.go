@@ -1,11 +1,11 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/internal/fault"
@@ -17,9 +17,10 @@ import (
 type leases struct {
 	e       *Engine
 	all     *lease.Leases[*Message]
-	probing time.Time // when the probe began that is under way; zero: there is none
-	next    time.Time // when the next one may begin
-	warned  time.Time // when a log line said last that processors are short
+	probing time.Time  // when the probe began that is under way; zero: there is none
+	next    time.Time  // when the next one may begin
+	warned  time.Time  // when a log line said last that processors are short
+	spare   []*renewed // calls that are back, for their memory
 
 	now    time.Time     // of the turn
 	nowAt  lease.Instant // the same by the clock of leases
@@ -91,10 +92,18 @@ func (l *leases) retire(m *Message) (renewing bool) {
 
 // A renewed is a renewal call, and as an event one that is back.
 type renewed struct {
-	leases  *leases
-	call    *lease.Call[*Message]
-	changes []Change
-	timeout time.Duration // of the call
+	renewal
+
+	told atomic.Bool // the loop, although the client has not returned
+}
+
+// A renewal is what there is to know of a renewal call.
+type renewal struct {
+	leases   *leases
+	call     *lease.Call[*Message]
+	handles  [maxEntries]string
+	timeouts [maxEntries]time.Duration
+	limit    time.Duration // of the call
 
 	sent time.Time
 	took time.Duration
@@ -112,11 +121,7 @@ func (l *leases) renew(now time.Time) {
 		return // a call would be cut at once
 	}
 	for c := l.all.Due(at); c != nil; c = l.all.Due(at) {
-		changes := make([]Change, len(c.Entries))
-		for i, r := range c.Entries {
-			changes[i] = Change{Handle: r.Lease.Of.handle, Timeout: r.Timeout}
-		}
-		l.e.loop.Begin(l.e.callers, &renewed{leases: l, call: c, changes: changes, timeout: l.all.CallTimeout()})
+		l.e.loop.Begin(l.e.callers, l.prepare(c))
 	}
 	wait := watch
 	if next := l.all.Next(); next != lease.Never {
@@ -126,24 +131,54 @@ func (l *leases) renew(now time.Time) {
 	l.probe(now)
 }
 
+// prepare returns what makes a call, in the memory of an earlier one.
+func (l *leases) prepare(c *lease.Call[*Message]) *renewed {
+	var r *renewed
+	if n := len(l.spare); n > 0 {
+		r, l.spare = l.spare[n-1], l.spare[:n-1]
+	} else {
+		r = new(renewed)
+	}
+	r.leases, r.call, r.limit = l, c, l.all.CallTimeout()
+	for i, entry := range c.Entries {
+		r.handles[i], r.timeouts[i] = entry.Lease.Of.handle, entry.Timeout
+	}
+	return r
+}
+
 // Do renews leases, called by a goroutine of the callers, which the client may end.
 func (r *renewed) Do() (next serial.Work) {
-	e, ending := r.leases.e, true
+	e, n, ending := r.leases.e, len(r.call.Entries), true
 	r.sent = time.Now()
 	defer func() {
-		r.took = time.Since(r.sent)
-		next = e.bring(r, e.callers, ending)
+		if ending {
+			r.Overdue(nil)
+		}
 	}()
-	ctx, cancel := context.WithTimeout(e.calling, r.timeout)
-	defer cancel()
-	r.errs = e.Transport.Release(ctx, r.changes)
+	errs, inTime := e.Transport.Release(e.calling, Change{Handles: r.handles[:n], Timeouts: r.timeouts[:n], Limit: r.limit, Late: r})
 	ending = false
-	return nil
+	if !inTime {
+		return nil
+	}
+	r.errs, r.took = errs, time.Since(r.sent)
+	return e.bring(r, e.callers, false)
+}
+
+// Overdue tells the loop, once, that the client has not returned, called on a goroutine of the
+// transport, or that it has ended the goroutine of the call.
+func (r *renewed) Overdue(errs []error) {
+	if r.told.Swap(true) {
+		return
+	}
+	late := &renewed{renewal: r.renewal} // the client still has r, and may use it
+	late.errs, late.took = errs, time.Since(r.sent)
+	r.leases.e.loop.Leave(late)
 }
 
 // returned takes in the end of a renewal call.
 func (l *leases) returned(r *renewed, now time.Time) {
-	results := make([]lease.Result, len(r.errs))
+	var room [maxEntries]lease.Result
+	results := room[:len(r.errs)]
 	ok, back := false, l.at(r.sent.Add(r.took))
 	margin := l.e.Visibility
 	for i, err := range r.errs {
@@ -169,6 +204,9 @@ func (l *leases) returned(r *renewed, now time.Time) {
 			l.e.settle.renewed(m, now)
 		}
 	}
+	l.all.Recycle(r.call)
+	r.renewal = renewal{}
+	l.spare = append(l.spare, r)
 }
 
 // lose deals with messages whose leases are over.

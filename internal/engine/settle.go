@@ -3,6 +3,7 @@ package engine
 import (
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-go/sluice/internal/batcher"
@@ -55,6 +56,13 @@ func newSettling(e *Engine) settling {
 // A settleCall is a call about up to ten messages, of one kind, and as an event one that is
 // back.
 type settleCall struct {
+	settlement
+
+	told atomic.Bool // the loop, although the client has not returned
+}
+
+// A settlement is what there is to know of a call that settles messages.
+type settlement struct {
 	settling *settling
 
 	kind     stage // deleting, releasing or deadLettering
@@ -210,7 +218,7 @@ func (s *settling) of(kind stage) *batcher.Batcher[*Message] {
 func (s *settling) blank(kind stage) *settleCall {
 	n := len(s.spare)
 	if n == 0 {
-		return &settleCall{settling: s, kind: kind}
+		return &settleCall{settlement: settlement{settling: s, kind: kind}}
 	}
 	c := s.spare[n-1]
 	s.spare = s.spare[:n-1]
@@ -220,7 +228,7 @@ func (s *settling) blank(kind stage) *settleCall {
 
 // recycle keeps the memory of a call that is back.
 func (s *settling) recycle(c *settleCall) {
-	*c = settleCall{settling: s}
+	c.settlement = settlement{settling: s}
 	s.spare = append(s.spare, c)
 }
 
@@ -269,29 +277,24 @@ func (s *settling) backAt(m *Message) lease.Instant {
 // Do makes the call, called by a goroutine of the callers, which the client may end. It looks
 // once more whether the leases last: the goroutine may have waited for a processor.
 func (c *settleCall) Do() (next serial.Work) {
-	e, ending, inTime := c.settling.e, true, true
+	e, ending := c.settling.e, true
 	c.sent = time.Now()
 	if e.Clock.At(c.sent) >= c.before {
 		c.unsent = true
 		return e.bring(c, e.callers, false)
 	}
 	defer func() {
-		if !inTime {
-			return
-		}
 		if ending {
-			c.errs = slices.Repeat([]error{errNoAnswer}, c.n)
-			c.took = time.Since(c.sent)
+			c.Overdue(slices.Repeat([]error{errNoAnswer}, c.n))
 		}
-		next = e.bring(c, e.callers, ending)
 	}()
-	var errs []error
-	errs, inTime = c.settling.transport(c)
-	if inTime {
-		c.errs, c.took = errs, time.Since(c.sent)
-	}
+	errs, inTime := c.settling.transport(c)
 	ending = false
-	return nil
+	if !inTime {
+		return nil
+	}
+	c.errs, c.took = errs, time.Since(c.sent)
+	return e.bring(c, e.callers, false)
 }
 
 // transport makes the call to SQS, called by a goroutine of the callers. inTime is false if the
@@ -302,21 +305,21 @@ func (s *settling) transport(c *settleCall) (errs []error, inTime bool) {
 	case deleting:
 		return s.e.Transport.Delete(ctx, c.handles[:n], c)
 	case releasing:
-		changes := make([]Change, n)
-		for i := range n {
-			changes[i] = Change{Handle: c.handles[i], Timeout: c.timeouts[i]}
-		}
-		return s.e.Transport.Release(ctx, changes), true
+		return s.e.Transport.Release(ctx, Change{Handles: c.handles[:n], Timeouts: c.timeouts[:n], Late: c})
 	default:
 		return []error{s.e.Transport.DeadLetter(ctx, c.messages[0], c.reason)}, true
 	}
 }
 
-// Overdue tells the loop that the client has not returned, called on a goroutine of the transport.
+// Overdue tells the loop, once, that the client has not returned, called on a goroutine of the
+// transport, or that it has ended the goroutine of the call.
 func (c *settleCall) Overdue(errs []error) {
-	late := *c // the client still has c, and may use it
+	if c.told.Swap(true) {
+		return
+	}
+	late := &settleCall{settlement: c.settlement} // the client still has c, and may use it
 	late.errs, late.took = errs, time.Since(c.sent)
-	c.settling.e.loop.Leave(&late)
+	c.settling.e.loop.Leave(late)
 }
 
 // returned takes in the end of a call.

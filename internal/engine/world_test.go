@@ -350,7 +350,7 @@ func (w *world) Receive(ctx context.Context, a Ask) Answer {
 	return Answer{Messages: ms}
 }
 
-func (w *world) Delete(_ context.Context, handles []string, overdue LateDelete) (errs []error, inTime bool) {
+func (w *world) Delete(_ context.Context, handles []string, overdue LateBatch) (errs []error, inTime bool) {
 	for _, h := range handles {
 		m := w.of(h)
 		if m.unhandled {
@@ -384,26 +384,30 @@ func (w *world) remove(handle string) error {
 	return nil
 }
 
-func (w *world) Release(_ context.Context, changes []Change) []error {
-	handles := make([]string, len(changes))
-	for i, c := range changes {
-		handles[i] = c.Handle
-		if w.active.kind == kindRelease {
-			w.checkRelease(c.Handle, c.Timeout)
+func (w *world) Release(_ context.Context, c Change) (errs []error, inTime bool) {
+	handles := c.Handles
+	if w.active.kind == kindRelease {
+		for i, h := range handles {
+			w.checkRelease(h, c.Timeouts[i])
 		}
 	}
-	return w.answer(handles, func(i int) error {
+	errs = w.answer(handles, func(i int) error {
 		m, now := w.of(handles[i]), time.Now()
 		if m.deleted || m.handle != handles[i] || !m.hidden.After(now) {
 			return planned[gone]
 		}
-		m.hidden = now.Add(changes[i].Timeout)
+		m.hidden = now.Add(c.Timeouts[i])
 		m.released = w.active.kind == kindRelease
 		if !m.released {
 			w.ends[handles[i]] = m.hidden
 		}
 		return nil
 	})
+	if w.plan == late {
+		c.Late.Overdue(errs)
+		return errs, false
+	}
+	return errs, true
 }
 
 func (w *world) checkRelease(handle string, timeout time.Duration) {

@@ -55,6 +55,30 @@ func TestTenDueGoAtOnceAndFewerWaitForMore(t *testing.T) {
 	require.Equal(t, 32*time.Second, s.calls[1][0].at)
 }
 
+func TestRenewalsThatAreDueInOneStepGoTogether(t *testing.T) {
+	ls := lease.New[int](lease.Config{Timeout: v})
+	for _, at := range []time.Duration{time.Millisecond, 9 * time.Millisecond} {
+		for range 10 {
+			ls.Add(at, at, &held{})
+		}
+	}
+	at := v/2 + 10*time.Millisecond
+	require.Equal(t, at, ls.Next())
+	require.Nil(t, ls.Due(at-1))
+	require.NotNil(t, ls.Due(at))
+	require.NotNil(t, ls.Due(at))
+	require.Nil(t, ls.Due(at))
+}
+
+func TestStepsDoNotPutOffTheEndOfALease(t *testing.T) {
+	ls := lease.New[int](lease.Config{Timeout: v})
+	l := &held{}
+	ls.Add(time.Millisecond, time.Millisecond, l)
+	ls.Halt(l)
+	require.Equal(t, v+time.Millisecond, ls.Next())
+	require.Len(t, ls.Lost(v+time.Millisecond), 1)
+}
+
 func TestADueLeaseWaitsATenthOfTheTimeoutAtMost(t *testing.T) {
 	s := tell()
 	s.receive(1, 1) // due at 15

@@ -353,7 +353,8 @@ func (w *world) dueAt(m *known) time.Duration {
 	if m.tries > 0 {
 		return m.due
 	}
-	return m.due - w.early()
+	step := min(10*time.Millisecond, w.timeout/3000)
+	return (m.due - w.early() + step - 1).Truncate(step)
 }
 
 // ask is the timeout that a renewal must ask for now; 0: it would win less than a second.
@@ -499,6 +500,9 @@ func (w *world) answer(v *sentCall) {
 	}
 	for i, e := range v.call.Entries {
 		w.answered(v, i, e.Timeout, results, at)
+	}
+	if w.rnd.IntN(2) == 0 {
+		w.ls.Recycle(v.call)
 	}
 }
 

@@ -109,9 +109,20 @@ func (ls *Leases[T]) load(now Instant) *Call[T] {
 // send returns an empty call, which is in flight.
 func (ls *Leases[T]) send(now Instant) *Call[T] {
 	ls.calls++
-	c := &Call[T]{sent: now, jitter: ls.cfg.Rand()}
-	c.Entries = c.room[:0]
+	var c *Call[T]
+	if n := len(ls.spare); n > 0 {
+		c, ls.spare = ls.spare[n-1], ls.spare[:n-1]
+	} else {
+		c = new(Call[T])
+	}
+	c.sent, c.jitter, c.Entries = now, ls.cfg.Rand(), c.room[:0]
 	return c
+}
+
+// Recycle keeps the memory of c, which has returned, for another call. The owner has no more use for c.
+func (ls *Leases[T]) Recycle(c *Call[T]) {
+	*c = Call[T]{}
+	ls.spare = append(ls.spare, c)
 }
 
 // Returned takes in the answer to c, which came at now. results has one element for each entry, in their order; what is

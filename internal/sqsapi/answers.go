@@ -3,6 +3,7 @@ package sqsapi
 import (
 	"crypto/md5" // the digest that SQS sends
 	"encoding/hex"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -39,11 +40,11 @@ func (q *Queue) leanDelete(d *deadline, handles []string, v *verdict) (err error
 }
 
 // leanChange changes the visibility of messages without the client.
-func (q *Queue) leanChange(d *deadline, changes []Change, v *verdict) (err error) {
+func (q *Queue) leanChange(d *deadline, handles []string, timeouts []time.Duration, v *verdict) (err error) {
 	l := q.Lean
-	body, plain := q.encodeChange(changes)
+	body, plain := q.encodeChange(handles, timeouts)
 	if !plain {
-		if body, err = l.serialize(d, &l.changes, q.changeInput(changes)); err != nil {
+		if body, err = l.serialize(d, &l.changes, q.changeInput(handles, timeouts)); err != nil {
 			return err
 		}
 	}

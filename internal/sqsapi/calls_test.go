@@ -115,7 +115,7 @@ func TestAnAnswerIsReadEntryByEntry(t *testing.T) {
 			}
 			require.Equal(t, c.want, texts(q.Delete(t.Context(), []string{"handle-a", "handle-b", "handle-c", "handle-d"})))
 			require.Equal(t, []string{"0=handle-a", "1=handle-b", "2=handle-c", "3=handle-d"}, s.entries)
-			require.Equal(t, c.want, texts(q.Change(t.Context(), []sqsapi.Change{{Handle: "handle-a"}, {Handle: "handle-b"}, {Handle: "handle-c"}, {Handle: "handle-d"}})))
+			require.Equal(t, c.want, texts(q.Change(t.Context(), []string{"handle-a", "handle-b", "handle-c", "handle-d"}, 0, 0, 0, 0)))
 			require.Len(t, *calls, 2)
 			for i, op := range []string{sqsapi.OpDelete, sqsapi.OpChange} {
 				call := (*calls)[i]

@@ -309,31 +309,28 @@ func (b *body) end() error {
 	return err
 }
 
-// A result is what a client has returned.
-type result[O any] struct {
-	out *O
-	err error
-}
+// An end takes what a client has returned, or that it has not.
+type end chan error
 
-type outcomes[O any] chan result[O]
-
-func (rs outcomes[O]) overdue(err error) { rs <- result[O]{nil, err} }
+func (e end) overdue(err error) { e <- err }
 
 // detached makes a call on a goroutine of its own, which is left behind if the client
 // does not return in time. It is for calls that are few: most pay for no goroutine.
-func detached[O any](d *deadline, call func() (*O, error)) (*O, error) {
-	ends := make(outcomes[O], 1) // one of the two sends
-	d.overdue = ends
+func (q *Queue) detached(ctx context.Context, call func(*deadline) error) error {
+	if q.stuck.Load() >= mostStuck {
+		return errStuck
+	}
+	d, ended := newDeadline(ctx, callTimeout, &q.stuck), make(end, 1) // one of the two sends
+	d.overdue = ended
 	d.start()
 	go func() {
-		r := result[O]{nil, errEnded}
+		err := errEnded
 		defer func() { // also when the client ends the goroutine
 			if d.finish(false) {
-				ends <- r
+				ended <- d.late(err)
 			}
 		}()
-		r.out, r.err = call()
+		err = call(d)
 	}()
-	r := <-ends
-	return r.out, d.late(r.err)
+	return <-ended
 }

@@ -143,12 +143,13 @@ func TestContextsThatTheUsersClientHasSeenEndWithTheirCalls(t *testing.T) {
 	for range 3 {
 		receiveAndDelete(t, server, q)
 	}
-	require.Len(t, client.seen, 6)
+	require.Len(t, client.seen, 9)
 	for _, ctx := range client.seen {
 		require.ErrorIs(t, ctx.Err(), context.Canceled)
 	}
 	require.Empty(t, q.receives.list)
 	require.Empty(t, q.deletes.list)
+	require.Empty(t, q.changes.list)
 }
 
 func TestContextsOfNetHTTPAreUsedAgain(t *testing.T) {
@@ -161,12 +162,14 @@ func TestContextsOfNetHTTPAreUsedAgain(t *testing.T) {
 	receiveAndDelete(t, server, q)
 	require.Len(t, q.receives.list, 1)
 	require.Len(t, q.deletes.list, 1)
-	receive, deletion := q.receives.list[0], q.deletes.list[0]
+	require.Len(t, q.changes.list, 1)
+	receive, deletion, change := q.receives.list[0], q.deletes.list[0], q.changes.list[0]
 	for range 20 {
 		receiveAndDelete(t, server, q)
 	}
 	require.Equal(t, []*deadline{receive}, q.receives.list)
 	require.Equal(t, []*deadline{deletion}, q.deletes.list)
+	require.Equal(t, []*deadline{change}, q.changes.list)
 
 	own.Credentials = aws.CredentialsProviderFunc(own.Credentials.Retrieve) // the user's, which may keep a context
 	q = leanQueue(t, q.URL, sqs.New(own))
@@ -215,12 +218,14 @@ func leanQueue(t *testing.T, url string, client *sqs.Client) *Queue {
 	return &Queue{Client: client, Lean: lean, URL: url, Visibility: 30 * time.Second}
 }
 
-// receiveAndDelete sends a message, receives it, and deletes it.
+// receiveAndDelete sends a message, receives it, renews its lease, and deletes it.
 func receiveAndDelete(t *testing.T, server *sqstest.Server, q *Queue) {
 	t.Helper()
 	server.Send(q.URL, "an order")
 	messages, err := q.Receive(t.Context(), 1, time.Second, "")
 	require.NoError(t, err)
 	require.Len(t, messages, 1)
-	require.NoError(t, q.Delete(t.Context(), []string{messages[0].Handle})[0])
+	handles := []string{messages[0].Handle}
+	require.NoError(t, q.Change(t.Context(), handles, time.Minute)[0])
+	require.NoError(t, q.Delete(t.Context(), handles)[0])
 }

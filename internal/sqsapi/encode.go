@@ -1,6 +1,9 @@
 package sqsapi
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // frame is about as long as a body without its entries: names, the queue's URL, a
 // receive as a whole.
@@ -15,7 +18,7 @@ type writer struct {
 
 // encodeReceive returns the body of a receive, and reports whether it is the SDK's: see [writer.str].
 func (q *Queue) encodeReceive(f *Fetch) (body []byte, ok bool) {
-	w := writer{text: make([]byte, 0, frame)}
+	w := writer{text: newBody(frame)}
 	w.begin('{')
 	w.number("MaxNumberOfMessages", int32(f.N))
 	w.key("MessageAttributeNames")
@@ -41,32 +44,27 @@ func (q *Queue) encodeReceive(f *Fetch) (body []byte, ok bool) {
 
 // encodeDelete returns the body of a delete, and reports whether it is the SDK's: see [writer.str].
 func (q *Queue) encodeDelete(handles []string) (body []byte, ok bool) {
-	return q.encodeBatch(len(handles), func(i int) string { return handles[i] }, nil)
+	return q.encodeChange(handles, nil)
 }
 
-// encodeChange is encodeDelete for changes of visibility.
-func (q *Queue) encodeChange(changes []Change) (body []byte, ok bool) {
-	return q.encodeBatch(len(changes), func(i int) string { return changes[i].Handle }, func(i int) int32 { return seconds(changes[i].Timeout) })
-}
-
-// encodeBatch returns the body of a batch of n entries. timeout nil: they have none.
-func (q *Queue) encodeBatch(n int, handle func(int) string, timeout func(int) int32) (body []byte, ok bool) {
+// encodeChange is encodeDelete for changes of visibility. timeouts nil: the entries have none.
+func (q *Queue) encodeChange(handles []string, timeouts []time.Duration) (body []byte, ok bool) {
 	size := frame
-	for i := range n {
-		size += len(`{"Id":"0","ReceiptHandle":"","VisibilityTimeout":43200},`) + len(handle(i))
+	for _, h := range handles {
+		size += len(`{"Id":"0","ReceiptHandle":"","VisibilityTimeout":43200},`) + len(h)
 	}
-	w := writer{text: make([]byte, 0, size)}
+	w := writer{text: newBody(size)}
 	w.begin('{')
 	w.key("Entries")
 	w.begin('[')
-	for i := range n {
+	for i, h := range handles {
 		w.next()
 		w.begin('{')
 		w.member("Id", entryIDs[i])
-		w.member("ReceiptHandle", handle(i))
-		if timeout != nil {
+		w.member("ReceiptHandle", h)
+		if timeouts != nil {
 			w.key("VisibilityTimeout")
-			w.text = strconv.AppendInt(w.text, int64(timeout(i)), 10)
+			w.text = strconv.AppendInt(w.text, int64(seconds(timeouts[i])), 10)
 		}
 		w.end('}')
 	}

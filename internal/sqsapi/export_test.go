@@ -23,3 +23,9 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 	errs, _ := q.DeleteInTime(ctx, handles, nil)
 	return errs
 }
+
+// Change is [Queue.ChangeInTime] that waits for the client.
+func (q *Queue) Change(ctx context.Context, handles []string, timeouts ...time.Duration) []error {
+	errs, _ := q.ChangeInTime(ctx, Change{Handles: handles, Timeouts: timeouts})
+	return errs
+}

@@ -70,8 +70,8 @@ func same(t *testing.T, client sqs.HTTPClient, optFns ...func(*sqs.Options)) {
 	require.Equal(t, want, got)
 	handles := []string{"a", "b", "c", "d"}
 	sameErrors(t, theirs.Delete(t.Context(), handles), ours.Delete(t.Context(), handles))
-	changes := []sqsapi.Change{{"a", 0}, {"b", time.Second}, {"c", time.Minute}, {"d", time.Hour}}
-	sameErrors(t, theirs.Change(t.Context(), changes), ours.Change(t.Context(), changes))
+	timeouts := []time.Duration{0, time.Second, time.Minute, time.Hour}
+	sameErrors(t, theirs.Change(t.Context(), handles, timeouts...), ours.Change(t.Context(), handles, timeouts...))
 }
 
 func sameErrors(t *testing.T, want, got []error) {

@@ -112,7 +112,7 @@ func calls(q *sqsapi.Queue) {
 	_, _ = q.Receive(ctx, 10, 20*time.Second, "")
 	_, _ = q.Receive(ctx, 1, 0, "attempt-1")
 	_ = q.Delete(ctx, []string{"AQEB+/=a", "AQEB+/=b"})
-	_ = q.Change(ctx, []sqsapi.Change{{"AQEB+/=a", 0}, {"AQEB+/=b", 90 * time.Second}})
+	_ = q.Change(ctx, []string{"AQEB+/=a", "AQEB+/=b"}, 0, 90*time.Second)
 }
 
 // A configuration is one of a client.
@@ -328,7 +328,7 @@ func FuzzRequestsAreThoseOfTheSDK(f *testing.F) {
 			for _, q := range []*sqsapi.Queue{through, past} {
 				_, _ = q.Receive(t.Context(), n, time.Duration(wait)*time.Second, attempt)
 				_ = q.Delete(t.Context(), []string{handle, "another"})
-				_ = q.Change(t.Context(), []sqsapi.Change{{handle, time.Duration(visible) * time.Second}})
+				_ = q.Change(t.Context(), []string{handle}, time.Duration(visible)*time.Second)
 			}
 			require.Equal(t, theirs.written(t), ours.written(t))
 		})

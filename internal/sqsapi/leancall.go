@@ -53,15 +53,27 @@ type reader interface {
 	convert(out smithy.Deserializable)
 }
 
-// call makes a call. Its error is the one that the SDK's client gives for the same end.
+// call makes a call. Its error is the one that the SDK's client gives for the same end. The
+// memory of body is used again.
 func (l *Lean) call(d *deadline, op *operation, body []byte, r reader) error {
 	if d.values == nil { // else it is that of an earlier call of the kind
 		d.values = op.values
 	}
-	if err := l.exchange(d, op, body, r); err != nil {
+	err := l.exchange(d, op, body, r)
+	bodies.Put(&body)
+	if err != nil {
 		return failedCall(op, err)
 	}
 	return nil
+}
+
+// bodies are those of requests that are over, for their memory.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// newBody returns an empty body with room for so many bytes.
+func newBody(size int) []byte {
+	b, _ := bodies.Get().(*[]byte) // nothing else is put there
+	return slices.Grow((*b)[:0], size)
 }
 
 // failedCall is the error of a call that has failed with err.
@@ -83,9 +95,12 @@ func (l *Lean) serialize(ctx context.Context, op *operation, in smithy.Serializa
 // differ, and SQS does not take the signature, the request is made once more with SQS's time:
 // nothing has come of the first.
 func (l *Lean) exchange(d *deadline, op *operation, body []byte, r reader) error {
-	first := &attempt{lean: l, op: op, body: body, count: "attempt=1; max=1", skew: time.Duration(l.skew.Load())}
+	first, _ := attempts.Get().(*attempt) // nothing else is put there
+	*first = attempt{lean: l, op: op, body: body, count: "attempt=1; max=1", skew: time.Duration(l.skew.Load())}
 	err := first.make(d, r)
 	if !first.skewed(err) {
+		*first = attempt{}
+		attempts.Put(first)
 		return err
 	}
 	again := &attempt{lean: l, op: op, body: body, count: "attempt=2; max=2", skew: first.measured}
@@ -95,6 +110,9 @@ func (l *Lean) exchange(d *deadline, op *operation, body []byte, r reader) error
 	}
 	return err
 }
+
+// attempts are those that are over, for their memory.
+var attempts = sync.Pool{New: func() any { return new(attempt) }}
 
 // An attempt is one request of a call, and has its memory in itself.
 type attempt struct {
@@ -208,7 +226,8 @@ func (c *attempt) write(d *deadline, by aws.Credentials) {
 	c.wire = http1.Request{Fields: f, Body: c.body}
 }
 
-// request returns the request as net/http makes it.
+// request returns the request as net/http makes it. It has a body of its own, since it may
+// outlive the call.
 func (c *attempt) request(d *deadline) *http.Request {
 	r, address := c.lean.request.WithContext(d), *c.lean.url
 	r.URL, r.ContentLength = &address, int64(len(c.body))
@@ -219,7 +238,8 @@ func (c *attempt) request(d *deadline) *http.Request {
 	for _, f := range c.wire.Fields {
 		r.Header[f.Name] = []string{f.Value}
 	}
-	setBody(r, bytes.NewReader(c.body), c.body)
+	body := bytes.Clone(c.body)
+	setBody(r, bytes.NewReader(body), body)
 	return r
 }
 

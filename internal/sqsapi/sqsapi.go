@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -65,13 +66,18 @@ type Queue struct {
 	options options
 	stuck   atomic.Int32 // calls that are over and whose client has not returned
 
-	receives, deletes deadlines
+	receives, deletes, changes deadlines
 }
 
-// A Change gives a message in flight a new visibility timeout, counted from the call.
+// A Change gives messages in flight new visibility timeouts, counted from the call.
 type Change struct {
-	Handle  string
-	Timeout time.Duration // whole seconds; 0 makes the message visible at once
+	Handles  []string        // ten at most
+	Timeouts []time.Duration // one for each; whole seconds; 0 makes the message visible at once
+	Limit    time.Duration   // of the call; 0 or more than 10 s: 10 s
+
+	// Late is told, on another goroutine, if the call's time is over and the client has not
+	// returned. nil: the client is waited for.
+	Late LateBatch
 }
 
 // A Fetch is one receive.
@@ -169,60 +175,105 @@ func (q *Queue) receiveInput(f *Fetch) *sqs.ReceiveMessageInput {
 	return in
 }
 
-// A LateDelete is told of the end of a delete whose client has not returned: an error for each
-// handle, with what it means, see [Settling].
-type LateDelete interface{ Overdue(errs []error) }
+// A LateBatch is told of the end of a delete or a change whose client has not returned: an error
+// for each handle, with what it means, see [Settling].
+type LateBatch interface{ Overdue(errs []error) }
 
-// A deleting is a delete under way.
-type deleting struct {
+// A batch is a delete or a change under way.
+type batch struct {
 	queue    *Queue
+	op       string
 	handles  []string
-	late     LateDelete
+	timeouts []time.Duration // of a change
+	late     LateBatch
 	deadline *deadline
 	verdict  verdict
-}
-
-// overdue tells of the end of a delete whose client has not returned.
-func (c *deleting) overdue(err error) {
-	c.late.Overdue(Settling(c.queue.deleted(c.handles, c.deadline.began, nil, err)))
 }
 
 // DeleteInTime deletes the messages with the given receipt handles, ten at most, and
 // returns one error for each: nil where SQS confirmed it. It does not wait for a client that
 // ignores its context: then late is told instead, on another goroutine, and once the client
 // has returned inTime is false. If late is nil the client is waited for.
-func (q *Queue) DeleteInTime(ctx context.Context, handles []string, late LateDelete) (errs []error, inTime bool) {
-	if q.stuck.Load() >= mostStuck {
-		return q.deleted(handles, time.Now(), nil, errStuck), true
+func (q *Queue) DeleteInTime(ctx context.Context, handles []string, late LateBatch) (errs []error, inTime bool) {
+	c := &batch{queue: q, op: OpDelete, handles: handles, late: late}
+	return c.make(ctx, &q.deletes, callTimeout)
+}
+
+// ChangeInTime makes a change and returns one error for each message: nil where SQS confirmed
+// it. It waits for the client as [Queue.DeleteInTime] does.
+func (q *Queue) ChangeInTime(ctx context.Context, change Change) (errs []error, inTime bool) {
+	limit := callTimeout
+	if change.Limit > 0 {
+		limit = min(limit, change.Limit)
 	}
-	d := q.deletes.take(ctx, callTimeout, &q.stuck)
-	c := &deleting{queue: q, handles: handles, late: late, deadline: d}
-	if late != nil {
+	c := &batch{queue: q, op: OpChange, handles: change.Handles, timeouts: change.Timeouts, late: change.Late}
+	return c.make(ctx, &q.changes, limit)
+}
+
+// make makes the call with a deadline from a list. inTime is false if the call was given up before.
+func (c *batch) make(ctx context.Context, from *deadlines, limit time.Duration) (errs []error, inTime bool) {
+	q := c.queue
+	if q.stuck.Load() >= mostStuck {
+		return c.results(time.Now(), errStuck), true
+	}
+	d := from.take(ctx, limit, &q.stuck)
+	c.deadline = d
+	if c.late != nil {
 		d.overdue = c
 	}
 	d.start()
-	defer q.deletes.leave(d) // also when the client ends the goroutine
-	err := q.delete(d, handles, &c.verdict)
+	defer from.leave(d) // also when the client ends the goroutine
+	err := c.call()
 	if !d.finish(err == nil && q.reuses()) {
 		return nil, false
 	}
-	return q.deleted(handles, d.began, &c.verdict, d.late(err)), true
+	return c.results(d.began, d.late(err)), true
 }
 
-// delete makes a call that deletes messages.
-func (q *Queue) delete(d *deadline, handles []string, v *verdict) (err error) {
+// call makes the call.
+func (c *batch) call() (err error) {
 	defer guard(&err)
-	if q.Lean != nil {
-		return q.leanDelete(d, handles, v)
+	switch q := c.queue; {
+	case q.Lean != nil && c.op == OpDelete:
+		return q.leanDelete(c.deadline, c.handles, &c.verdict)
+	case q.Lean != nil:
+		return q.leanChange(c.deadline, c.handles, c.timeouts, &c.verdict)
+	case c.op == OpDelete:
+		out, err := answered(q.Client.DeleteMessageBatch(c.deadline, q.deleteInput(c.handles), q.options.single))
+		if err == nil {
+			c.verdict.fromDelete(out)
+		}
+		return err
+	default:
+		out, err := answered(q.Client.ChangeMessageVisibilityBatch(c.deadline, q.changeInput(c.handles, c.timeouts), q.options.single))
+		if err == nil {
+			c.verdict.fromChange(out)
+		}
+		return err
 	}
-	out, err := answered(q.Client.DeleteMessageBatch(d, q.deleteInput(handles), q.options.single))
-	if err == nil {
-		v.fromDelete(out)
-	}
-	return err
 }
 
+// overdue tells of the end of a call whose client has not returned.
+func (c *batch) overdue(err error) { c.late.Overdue(Settling(c.results(c.deadline.began, err))) }
+
+// results returns what became of each entry of a call that has ended with err, and tells of the
+// call.
+func (c *batch) results(began time.Time, err error) []error {
+	if err != nil {
+		err = blank(err, ofHandles(c.handles))
+	}
+	errs := results(len(c.handles), err)
+	if err == nil {
+		c.verdict.apply(errs, c.handles)
+	}
+	c.queue.observe(Call{Op: c.op, Entries: len(errs), Failed: failed(errs), Took: time.Since(began), Err: err})
+	return errs
+}
+
+// deleteInput returns the input of a delete. It shares no memory with handles, which the
+// caller uses again: the client may keep its input.
 func (q *Queue) deleteInput(handles []string) *sqs.DeleteMessageBatchInput {
+	handles = slices.Clone(handles)
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(handles))
 	for i := range handles {
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: &handles[i]}
@@ -230,57 +281,13 @@ func (q *Queue) deleteInput(handles []string) *sqs.DeleteMessageBatchInput {
 	return &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: entries}
 }
 
-// deleted returns what became of each delete of a call, and tells of the call.
-func (q *Queue) deleted(handles []string, began time.Time, v *verdict, err error) []error {
-	return q.settled(OpDelete, len(handles), func(i int) string { return handles[i] }, began, v, err)
-}
-
-// settled returns what became of each of n entries of a call, and tells of the call.
-func (q *Queue) settled(op string, n int, handle func(int) string, began time.Time, v *verdict, err error) []error {
-	if err != nil {
-		handles := make([]string, n)
-		for i := range handles {
-			handles[i] = handle(i)
-		}
-		err = blank(err, ofHandles(handles))
-	}
-	errs := results(n, err)
-	if err == nil {
-		v.apply(errs, handle)
-	}
-	q.observe(Call{Op: op, Entries: n, Failed: failed(errs), Took: time.Since(began), Err: err})
-	return errs
-}
-
-// Change applies up to ten changes and returns one error for each: nil where SQS
-// confirmed it. It does not wait for a client that ignores its context.
-func (q *Queue) Change(ctx context.Context, changes []Change) []error {
-	began := time.Now()
-	v, err := detach(ctx, q, func(d *deadline) (v *verdict, err error) {
-		v = new(verdict)
-		return v, q.change(d, changes, v)
-	})
-	return q.settled(OpChange, len(changes), func(i int) string { return changes[i].Handle }, began, v, err)
-}
-
-// change makes a call that changes the visibility of messages.
-func (q *Queue) change(d *deadline, changes []Change, v *verdict) (err error) {
-	defer guard(&err)
-	if q.Lean != nil {
-		return q.leanChange(d, changes, v)
-	}
-	out, err := answered(q.Client.ChangeMessageVisibilityBatch(d, q.changeInput(changes), q.options.single))
-	if err == nil {
-		v.fromChange(out)
-	}
-	return err
-}
-
-func (q *Queue) changeInput(changes []Change) *sqs.ChangeMessageVisibilityBatchInput {
-	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(changes))
-	for i := range changes {
+// changeInput is deleteInput for changes of visibility.
+func (q *Queue) changeInput(handles []string, timeouts []time.Duration) *sqs.ChangeMessageVisibilityBatchInput {
+	handles = slices.Clone(handles)
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(handles))
+	for i := range handles {
 		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-			Id: entryID(i), ReceiptHandle: &changes[i].Handle, VisibilityTimeout: seconds(changes[i].Timeout),
+			Id: entryID(i), ReceiptHandle: &handles[i], VisibilityTimeout: seconds(timeouts[i]),
 		}
 	}
 	return &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.URL, Entries: entries}
@@ -289,9 +296,10 @@ func (q *Queue) changeInput(changes []Change) *sqs.ChangeMessageVisibilityBatchI
 // Send sends in with sender. It does not wait for a client that ignores its context.
 func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInput) error {
 	began := time.Now()
-	_, err := detach(ctx, q, func(d *deadline) (out *sqs.SendMessageOutput, err error) {
+	err := q.detached(ctx, func(d *deadline) (err error) {
 		defer guard(&err)
-		return answered(sender.SendMessage(d, in, q.options.single))
+		_, err = answered(sender.SendMessage(d, in, q.options.single))
+		return err
 	})
 	if err != nil {
 		err = blank(err, ofMessage(in))
@@ -302,15 +310,6 @@ func (q *Queue) Send(ctx context.Context, sender Sender, in *sqs.SendMessageInpu
 	}
 	q.observe(call)
 	return err
-}
-
-// detach makes a call that is left behind if the client ignores its context.
-func detach[O any](ctx context.Context, q *Queue, call func(*deadline) (*O, error)) (*O, error) {
-	if q.stuck.Load() >= mostStuck {
-		return nil, errStuck
-	}
-	d := newDeadline(ctx, callTimeout, &q.stuck)
-	return detached(d, func() (*O, error) { return call(d) })
 }
 
 // errNothing stands for the answer of a client that returns neither one nor an error.
@@ -383,21 +382,21 @@ func results(n int, err error) []error {
 }
 
 // apply notes what an answer says of each entry.
-func (v *verdict) apply(errs []error, handle func(int) string) {
+func (v *verdict) apply(errs []error, handles []string) {
 	for _, id := range v.done {
 		if i, ok := position(errs, id); ok {
 			errs[i] = nil
 		}
 	}
-	v.markFailed(errs, handle)
+	v.markFailed(errs, handles)
 }
 
 // markFailed notes the entries that SQS rejected. Its texts name the receipt handle, with which
 // anybody could delete the message: that stays out of errors, which are logged.
-func (v *verdict) markFailed(errs []error, handle func(int) string) {
+func (v *verdict) markFailed(errs []error, handles []string) {
 	for _, f := range v.failed {
 		if i, ok := position(errs, f.id); ok {
-			message := withoutHandles(f.message, []string{handle(i)})
+			message := withoutHandles(f.message, handles[i:i+1])
 			errs[i] = &entryError{code: f.code, message: message}
 		}
 	}

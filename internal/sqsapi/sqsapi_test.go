@@ -134,7 +134,7 @@ func TestACallThatFailsFailsEachEntry(t *testing.T) {
 
 func TestAVisibilityTimeoutIsRoundedUpAndZeroIsSent(t *testing.T) {
 	story(t, func(t *testing.T, s *sqstest.Server, q *sqsapi.Queue, handles []string) {
-		errs := q.Change(t.Context(), []sqsapi.Change{{handles[0], 0}, {handles[1], 500 * time.Millisecond}, {handles[2], 90 * time.Second}})
+		errs := q.Change(t.Context(), handles[:3], 0, 500*time.Millisecond, 90*time.Second)
 		require.Equal(t, []error{nil, nil, nil}, errs)
 		ms := s.Messages(q.URL)
 		require.Equal(t, sqstest.Visible, ms[0].State)
@@ -152,7 +152,7 @@ func TestEachCallHasItsDeadline(t *testing.T) {
 		}{
 			{func() error { _, err := q.Receive(t.Context(), 1, 20*time.Second, ""); return err }, 25 * time.Second},
 			{func() error { return q.Delete(t.Context(), handles)[0] }, 10 * time.Second},
-			{func() error { return q.Change(t.Context(), []sqsapi.Change{{handles[0], 0}})[0] }, 10 * time.Second},
+			{func() error { return q.Change(t.Context(), handles[:1], 0)[0] }, 10 * time.Second},
 			{func() error {
 				return q.Send(t.Context(), s, &sqs.SendMessageInput{QueueUrl: &q.URL, MessageBody: new("x")})
 			}, 10 * time.Second},

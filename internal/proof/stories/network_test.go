@@ -194,6 +194,52 @@ func TestChangesThatIgnoreTheirDeadlineAreMadeAgain(t *testing.T) {
 	})
 }
 
+func TestAStopDoesNotWaitForARenewalThatNeverReturns(t *testing.T) {
+	tell(t, func(w *world) {
+		d := w.deafen(&deaf{op: opChange, times: 1})
+		w.send(0, 1)
+		c := w.consumer(sluice.Options{VisibilityTimeout: 2 * time.Minute, ShutdownTimeout: 3 * time.Minute})
+		stop := w.run(c, w.handler(takes(90*time.Second)))
+		time.Sleep(65 * time.Second) // a renewal is out
+		require.EqualValues(w, 1, d.n.Load())
+		at := time.Now()
+		require.NoError(w, stop())
+		require.LessOrEqual(w, time.Since(at), 3*time.Minute)
+		require.Empty(w, w.left())
+		w.eachOnce(1)
+		require.EqualValues(w, 1, c.Stats().Errors[opChange])
+		require.EqualValues(w, 1, c.Stats().Deleted)
+		close(d.free) // what it does late changes nothing
+		time.Sleep(time.Minute)
+		require.EqualValues(w, 1, c.Stats().Errors[opChange])
+		require.EqualValues(w, 1, c.Stats().Deleted)
+	})
+}
+
+func TestReleasesThatIgnoreTheirDeadlineAreMadeAgain(t *testing.T) {
+	tell(t, func(w *world) {
+		d := w.deafen(&deaf{op: opChange, times: 1})
+		w.send(0, 1)
+		c := w.consumer(sluice.Options{VisibilityTimeout: 2 * time.Minute})
+		failed := false
+		stop := w.run(c, w.handler(func(context.Context, []*sluice.Message) error {
+			if !failed {
+				failed = true
+				return sluice.RetryAfter(30*time.Second, errBad)
+			}
+			return nil
+		}))
+		time.Sleep(time.Minute) // less than what is left of its lease
+		require.Equal(w, 2, w.handled())
+		require.Empty(w, w.left())
+		require.EqualValues(w, 1, c.Stats().Errors[opChange])
+		require.NoError(w, stop())
+		close(d.free)
+		time.Sleep(time.Minute)
+		require.EqualValues(w, 1, c.Stats().Errors[opChange])
+	})
+}
+
 func TestDeadLettersThatIgnoreTheirDeadlineAreSentAgain(t *testing.T) {
 	tell(t, func(w *world) {
 		dead := w.server.MustCreateQueue("dead", nil)
