@@ -63,7 +63,7 @@ func unzip(answer *http.Response) {
 type unzipped struct {
 	body io.ReadCloser
 	zip  *gzip.Reader
-	err  error // of its beginning
+	err  error // of its beginning, or since it is closed
 }
 
 func (u *unzipped) Read(p []byte) (int, error) {
@@ -76,4 +76,7 @@ func (u *unzipped) Read(p []byte) (int, error) {
 	return u.zip.Read(p)
 }
 
-func (u *unzipped) Close() error { return u.body.Close() }
+func (u *unzipped) Close() error {
+	u.err = errClosed
+	return u.body.Close()
+}

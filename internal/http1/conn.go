@@ -9,6 +9,8 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,8 +21,8 @@ import (
 // makes it; then it is idle.
 type conn struct {
 	client *Client
+	raw    *wire
 	stream net.Conn             // what is read and written: raw, or TLS over it
-	raw    *socket              // closing it ends whatever somebody waits for
 	state  *tls.ConnectionState // nil: no TLS
 	since  time.Time            // when it became idle
 
@@ -31,8 +33,16 @@ type conn struct {
 	left   int64 // bytes that may still come of a header
 }
 
-// connect makes a connection.
+// connect makes a connection. The dialer and TLS see a context of their own, as with net/http: that
+// of the request may be another request's later, and may end while the connection lives on.
 func (c *Client) connect(ctx context.Context) (*conn, error) {
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	defer stop()
+	return c.dial(own)
+}
+
+func (c *Client) dial(ctx context.Context) (*conn, error) {
 	dial := c.transport.DialContext
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -54,8 +64,8 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	if fd == nil {
 		return nil, c.leave("nobody would see the end of a connection of its dialer's") // while it is idle
 	}
-	cn := &conn{client: c, raw: newSocket(raw, fd)}
-	cn.stream = cn.raw
+	over := &wire{socket: newSocket(raw, fd)}
+	cn := &conn{client: c, raw: over, stream: over}
 	if c.tls != nil {
 		if err := cn.secure(ctx); err != nil {
 			return nil, err
@@ -103,11 +113,48 @@ func (cn *conn) secure(ctx context.Context) error {
 		return err
 	}
 	state := over.ConnectionState()
-	if state.NegotiatedProtocol == "h2" {
+	switch spoken := state.NegotiatedProtocol; spoken {
+	case "", "http/1.1":
+	case "h2":
 		return cn.client.leave("the server speaks HTTP/2")
+	default:
+		return cn.client.leave("the server speaks " + strconv.Quote(spoken))
 	}
 	cn.stream, cn.state = over, &state
 	return nil
+}
+
+// A wire is what TLS is over, if there is TLS.
+type wire struct {
+	*socket
+
+	looking bool // reads only look
+}
+
+// Read reads, or looks: if nothing has come, it returns an error that TLS takes for a passing one.
+// A byte that has come is lost.
+func (w *wire) Read(p []byte) (int, error) {
+	switch {
+	case !w.looking:
+		return w.socket.Read(p)
+	case w.silent():
+		return 0, os.ErrDeadlineExceeded
+	default:
+		return 0, errSpoken
+	}
+}
+
+// errSpoken is the error of a look at a connection that is not silent.
+var errSpoken = errors.New("http1: something has come that nobody asked for, or the end")
+
+// alive reports whether nothing has come on an idle connection: not its end, and nothing that
+// nobody has asked for. TLS may have read such things with the end of the last answer. It takes
+// what is about the connection itself, such as tickets.
+func (cn *conn) alive() bool {
+	cn.raw.looking = true
+	defer func() { cn.raw.looking = false }()
+	_, err := cn.stream.Read(cn.raw.one[:])
+	return err == os.ErrDeadlineExceeded //nolint:errorlint // it is that of the wire, as it is
 }
 
 // errLongHeader is the error of an answer whose header does not end.
@@ -123,7 +170,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// What only a request in progress needs. An answer with ten messages of 512 bytes is read at once.
+// What only a request in progress needs. A body is read past the reader, but for its beginning.
 var (
 	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
 	texts   = sync.Pool{New: func() any { return new([]byte) }}
@@ -133,23 +180,29 @@ var (
 // if nothing of the request was written.
 func (cn *conn) exchange(ctx context.Context, r *Request) (answer *http.Response, written bool, err error) {
 	cn.ctx, cn.stop = ctx, context.AfterFunc(ctx, cn.abort)
+	whole := false
+	defer func() { // also when a function of the dialer's connection ends the goroutine
+		if !whole {
+			cn.end(false)
+		}
+	}()
 	if n, err := cn.write(r); err != nil {
-		cn.end(false)
 		return nil, n > 0, fmt.Errorf("writing the request: %w", err)
 	}
 	cn.reader, _ = readers.Get().(*bufio.Reader) // nothing else is put there
 	cn.reader.Reset(cn)
 	if answer, err = cn.header(); err != nil {
-		cn.end(false)
 		return nil, true, fmt.Errorf("reading the answer: %w", err)
 	}
+	whole = true
 	answer.TLS = cn.state
+	keep := !answer.Close && answer.StatusCode >= http.StatusOK
 	if answer.Body == http.NoBody {
-		cn.end(!answer.Close)
+		cn.end(keep)
 		cn.client.free()
 		return answer, true, nil
 	}
-	answer.Body = &body{inner: answer.Body, conn: cn, keep: !answer.Close}
+	answer.Body = &body{inner: answer.Body, conn: cn, keep: keep}
 	if !cn.client.transport.DisableCompression && strings.EqualFold(answer.Header.Get("Content-Encoding"), "gzip") {
 		unzip(answer)
 	}
@@ -166,25 +219,29 @@ func (cn *conn) write(r *Request) (int, error) {
 // asked is what the reading of an answer has to know of its request.
 var asked = &http.Request{Method: http.MethodPost}
 
-// header reads the header of the answer, and those of informational ones before it.
+// header reads the header of the answer, and those of informational ones before it. As in
+// net/http all of them together have the bound of one.
 func (cn *conn) header() (*http.Response, error) {
-	const most = 5 // informational ones, as net/http has it
-	for range most + 1 {
-		cn.left = cn.client.mostHead
+	cn.left = cn.client.mostHead
+	if _, err := cn.reader.Peek(1); err != nil {
+		return nil, err // io.EOF: the server has closed the connection without an answer
+	}
+	for {
 		answer, err := http.ReadResponse(cn.reader, asked)
 		if err != nil {
 			return nil, err
 		}
-		cn.left = math.MaxInt64
-		answer.Request = nil
-		switch {
-		case answer.StatusCode == http.StatusSwitchingProtocols:
-			return nil, errors.New("it switches to another protocol")
-		case answer.StatusCode >= http.StatusOK:
+		if !informational(answer.StatusCode) {
+			cn.left = math.MaxInt64
+			answer.Request = nil
 			return answer, nil
 		}
 	}
-	return nil, errors.New("there are too many informational ones")
+}
+
+// informational reports whether another answer follows the one with a status.
+func informational(status int) bool {
+	return status >= http.StatusContinue && status < http.StatusOK && status != http.StatusSwitchingProtocols
 }
 
 // abort is called when the context of a request ends.

@@ -48,12 +48,15 @@ type Client struct {
 	idle  idle
 }
 
-// New returns a Client for requests that have method, URL, host and User-Agent in common with
+// New returns a Client for POST requests that have URL, host and User-Agent in common with
 // pattern. It returns an error that says why there is none if t, or pattern, has something
 // that is net/http's alone.
 func New(t *http.Transport, pattern *http.Request) (*Client, error) {
 	if why := alone(t); why != "" {
 		return nil, errors.New("its transport has " + why)
+	}
+	if pattern.Method != http.MethodPost {
+		return nil, fmt.Errorf("its method is %q", pattern.Method) // others are written and answered in other ways
 	}
 	host, address, err := places(pattern)
 	if err != nil {
@@ -64,6 +67,7 @@ func New(t *http.Transport, pattern *http.Request) (*Client, error) {
 			return nil, errors.New("there is a proxy")
 		}
 	}
+	t = t.Clone() // with what it offers to servers of TLS, which is decided late
 	agent, path := pattern.UserAgent(), pattern.URL.RequestURI()
 	if agent == "" || !plain(agent) || !plain(path) {
 		return nil, errors.New("its requests have unusual characters")

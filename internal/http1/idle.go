@@ -33,11 +33,17 @@ func newIdle(t *http.Transport) idle {
 func (p *idle) take() *conn {
 	for {
 		cn := p.last()
-		if cn == nil || cn.raw.alive() {
+		if cn == nil || !p.outlived(cn) && cn.alive() {
 			return cn
 		}
 		_ = cn.raw.Close()
 	}
+}
+
+// outlived reports whether a connection has been idle for too long by the clock on the wall. The
+// timer stands still while the machine sleeps, and the other end may be long gone then.
+func (p *idle) outlived(cn *conn) bool {
+	return p.limit > 0 && time.Now().Round(0).Sub(cn.since.Round(0)) > p.limit
 }
 
 func (p *idle) last() *conn {

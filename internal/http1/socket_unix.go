@@ -14,21 +14,19 @@ const canLook = true
 type socket struct {
 	net.Conn
 
-	fd syscall.RawConn
+	fd  syscall.RawConn
+	one [1]byte // what a look reads
 }
 
 // newSocket returns c as a socket, with its descriptor.
-func newSocket(c net.Conn, fd syscall.RawConn) *socket { return &socket{c, fd} }
+func newSocket(c net.Conn, fd syscall.RawConn) *socket { return &socket{Conn: c, fd: fd} }
 
-// alive reports whether nothing has come on an idle connection: not its end, and nothing that
-// nobody has asked for.
-func (s *socket) alive() bool {
-	silent := false
+// silent reports whether there is nothing to read now, not even the end.
+func (s *socket) silent() (yes bool) {
 	err := s.fd.Read(func(fd uintptr) (done bool) {
-		var one [1]byte
-		_, err := syscall.Read(int(fd), one[:]) // it does not block
-		silent = errors.Is(err, syscall.EAGAIN)
+		_, err := syscall.Read(int(fd), s.one[:]) // it does not block
+		yes = errors.Is(err, syscall.EAGAIN)
 		return true
 	})
-	return err == nil && silent
+	return err == nil && yes
 }

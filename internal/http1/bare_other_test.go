@@ -1,0 +1,8 @@
+//go:build !linux
+
+package http1
+
+import "net"
+
+// CountAsBare does nothing: there is no difference.
+func CountAsBare(func(net.Conn) bool) {}
