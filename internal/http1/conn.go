@@ -226,6 +226,10 @@ func (cn *conn) header() (*http.Response, error) {
 	if _, err := cn.reader.Peek(1); err != nil {
 		return nil, err // io.EOF: the server has closed the connection without an answer
 	}
+	if answer := readPlain(cn.reader); answer != nil {
+		cn.left = math.MaxInt64
+		return answer, nil
+	}
 	for {
 		answer, err := http.ReadResponse(cn.reader, asked)
 		if err != nil {

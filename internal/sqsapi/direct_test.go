@@ -114,12 +114,12 @@ func requireSame(t *testing.T, through, past *sqsapi.Queue) {
 	got, err := past.Receive(t.Context(), 10, time.Second, "")
 	require.Equal(t, network(wantErr), network(err))
 	require.Equal(t, want, got)
-	handles, changes := []string{"handle-1", "handle-2"}, []sqsapi.Change{{"handle-1", 0}, {"handle-2", time.Minute}}
+	handles := []string{"handle-1", "handle-2"}
 	for i, wantErr := range through.Delete(t.Context(), handles) {
 		require.Equal(t, network(wantErr), network(past.Delete(t.Context(), handles)[i]))
 	}
-	for i, wantErr := range through.Change(t.Context(), changes) {
-		require.Equal(t, network(wantErr), network(past.Change(t.Context(), changes)[i]))
+	for i, wantErr := range through.Change(t.Context(), handles, 0, time.Minute) {
+		require.Equal(t, network(wantErr), network(past.Change(t.Context(), handles, 0, time.Minute)[i]))
 	}
 	require.Equal(t, "lean", past.Lean.Transport())
 }
@@ -279,7 +279,7 @@ func TestCallsShareAConnection(t *testing.T) {
 			_, err := q.Receive(ctx, 10, time.Second, "")
 			require.NoError(t, err)
 			_ = q.Delete(ctx, []string{"handle-1"})
-			_ = q.Change(ctx, []sqsapi.Change{{"handle-1", time.Minute}})
+			_ = q.Change(ctx, []string{"handle-1"}, time.Minute)
 		}
 		cancel()
 	}
