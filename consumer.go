@@ -83,10 +83,10 @@ type Client interface {
 //
 // If the HTTP client is the SDK's too, such a Consumer writes these requests and reads their
 // answers itself. Each of net/http's connections has two goroutines, and to wake them costs
-// more than most else in a call. The Consumer has connections of its own then, which are like
-// the client's: they have its dialer, its TLS, its bounds and idle times. All that goes beyond
-// HTTP/1.1 is left to net/http, and so is the call then: a proxy, a server that speaks HTTP/2,
-// an HTTP client of the user's or one with a timeout.
+// more than most else in a call. The Consumer has connections of its own then, a second pool
+// beside the client's. They have its dialer, its TLS, its bounds and its idle time. Calls go
+// through net/http where there is more to it: a proxy, a server that speaks HTTP/2, an HTTP
+// client of the user's or one with a timeout.
 func NewClient(cfg aws.Config, optFns ...func(*sqs.Options)) *sqs.Client {
 	keep := func(o *sqs.Options) {
 		base, ok := o.HTTPClient.(*awshttp.BuildableClient)

@@ -62,6 +62,17 @@ type troubled struct {
 	trouble func(op string) (before, after error)
 }
 
+// newTroubled returns a store that asks the function one call after the other: the claims of a
+// batch are extended at the same time.
+func newTroubled(store dedup.Store, trouble func(op string) (before, after error)) troubled {
+	var mu sync.Mutex
+	return troubled{store, func(op string) (before, after error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return trouble(op)
+	}}
+}
+
 func (s troubled) Claim(ctx context.Context, key, owner string, ttl time.Duration) (dedup.Claim, error) {
 	before, after := s.trouble("claim")
 	if before != nil {
@@ -225,7 +236,7 @@ func TestAProcessThatDiedHoldsItsMessageUntilTheClaimExpires(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := new(dedup.Memory)
 		d := newDedup(t, store, dedup.Options{TTL: time.Minute})
-		dead := newDedup(t, troubled{store, downFor("done release extend")}, dedup.Options{TTL: time.Minute})
+		dead := newDedup(t, newTroubled(store, downFor("done release extend")), dedup.Options{TTL: time.Minute})
 		require.Error(t, dead.Middleware(func(context.Context, []*sluice.Message) error { return errHandler })(t.Context(), messages("a")))
 		h := d.Middleware(func(context.Context, []*sluice.Message) error { return nil })
 		require.Error(t, h(t.Context(), messages("a")))
@@ -237,7 +248,7 @@ func TestAProcessThatDiedHoldsItsMessageUntilTheClaimExpires(t *testing.T) {
 
 func TestAStoreThatIsDownFailsTheMessage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDedup(t, troubled{new(dedup.Memory), downFor("claim extend done release")}, dedup.Options{})
+		d := newDedup(t, newTroubled(new(dedup.Memory), downFor("claim extend done release")), dedup.Options{})
 		began := time.Now()
 		err := d.Middleware(func(context.Context, []*sluice.Message) error { panic("handled blind") })(t.Context(), messages("a", "b"))
 		require.ErrorIs(t, err, errDown)
@@ -248,7 +259,7 @@ func TestAStoreThatIsDownFailsTheMessage(t *testing.T) {
 
 func TestAStoreThatIsDownIsPassedByOnlyIfAskedTo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		d := newDedup(t, troubled{new(dedup.Memory), downFor("claim extend done release")}, dedup.Options{FailOpen: true})
+		d := newDedup(t, newTroubled(new(dedup.Memory), downFor("claim extend done release")), dedup.Options{FailOpen: true})
 		called := 0
 		h := d.Middleware(func(ctx context.Context, batch []*sluice.Message) error {
 			time.Sleep(time.Hour)
@@ -267,13 +278,13 @@ func TestAStoreThatIsDownIsPassedByOnlyIfAskedTo(t *testing.T) {
 func TestASuccessThatCannotBeMarkedIsASuccess(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		tries := 0
-		store := troubled{new(dedup.Memory), func(op string) (error, error) {
+		store := newTroubled(new(dedup.Memory), func(op string) (error, error) {
 			if op != "done" {
 				return nil, nil
 			}
 			tries++
 			return errDown, nil
-		}}
+		})
 		d := newDedup(t, store, dedup.Options{})
 		h := d.Middleware(func(context.Context, []*sluice.Message) error { return nil })
 		require.NoError(t, h(t.Context(), messages("a")))
@@ -285,12 +296,12 @@ func TestASuccessThatCannotBeMarkedIsASuccess(t *testing.T) {
 func TestAClaimThatIsTakenOverEndsTheHandlersContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := new(dedup.Memory)
-		d := newDedup(t, troubled{store, func(op string) (error, error) {
+		d := newDedup(t, newTroubled(store, func(op string) (error, error) {
 			if op == "extend" {
 				return dedup.ErrLost, nil
 			}
 			return nil, nil
-		}}, dedup.Options{})
+		}), dedup.Options{})
 		began := time.Now()
 		err := d.Middleware(func(ctx context.Context, _ []*sluice.Message) error {
 			<-ctx.Done()
@@ -305,13 +316,13 @@ func TestAClaimThatIsTakenOverEndsTheHandlersContext(t *testing.T) {
 func TestAClaimThatCannotBeExtendedIsTriedUntilItExpires(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		tries := 0
-		d := newDedup(t, troubled{new(dedup.Memory), func(op string) (error, error) {
+		d := newDedup(t, newTroubled(new(dedup.Memory), func(op string) (error, error) {
 			if op == "extend" {
 				tries++
 				return errDown, nil
 			}
 			return nil, nil
-		}}, dedup.Options{TTL: 20 * time.Second})
+		}), dedup.Options{TTL: 20 * time.Second})
 		began := time.Now()
 		err := d.Middleware(func(ctx context.Context, _ []*sluice.Message) error {
 			<-ctx.Done()
@@ -327,14 +338,14 @@ func TestAClaimThatCannotBeExtendedIsTriedUntilItExpires(t *testing.T) {
 func TestAStoreThatIsDownForAMomentCostsNoClaim(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		extends := 0
-		d := newDedup(t, troubled{new(dedup.Memory), func(op string) (error, error) {
+		d := newDedup(t, newTroubled(new(dedup.Memory), func(op string) (error, error) {
 			if op == "extend" {
 				if extends++; extends%5 != 0 {
 					return errDown, nil
 				}
 			}
 			return nil, nil
-		}}, dedup.Options{})
+		}), dedup.Options{})
 		require.NoError(t, d.Middleware(func(ctx context.Context, _ []*sluice.Message) error {
 			time.Sleep(time.Hour)
 			return ctx.Err()
@@ -368,13 +379,13 @@ func (slowExtend) Extend(ctx context.Context, _, _ string, _ time.Duration) erro
 func TestAClaimWhoseAnswerIsLostIsReleased(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lost := true
-		d := newDedup(t, troubled{new(dedup.Memory), func(op string) (error, error) {
+		d := newDedup(t, newTroubled(new(dedup.Memory), func(op string) (error, error) {
 			if op == "claim" && lost {
 				lost = false
 				return nil, errDown
 			}
 			return nil, nil
-		}}, dedup.Options{})
+		}), dedup.Options{})
 		h := d.Middleware(func(context.Context, []*sluice.Message) error { return nil })
 		require.ErrorIs(t, h(t.Context(), messages("a")), errDown)
 		require.NoError(t, h(t.Context(), messages("a")))
@@ -555,7 +566,7 @@ func (w *world) live(t *testing.T) {
 	if w.wrong != nil {
 		memory = w.wrong(memory)
 	}
-	store := troubled{memory, w.trouble}
+	store := newTroubled(memory, w.trouble)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for i := range 2 {

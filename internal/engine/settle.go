@@ -298,7 +298,7 @@ func (c *settleCall) Do() (next serial.Work) {
 }
 
 // transport makes the call to SQS, called by a goroutine of the callers. inTime is false if the
-// call was given up before: then c is the loop's.
+// call was given up before: then the loop has been told, by Overdue.
 func (s *settling) transport(c *settleCall) (errs []error, inTime bool) {
 	ctx, n := s.e.calling, c.n
 	switch c.kind {

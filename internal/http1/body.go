@@ -45,7 +45,7 @@ func (b *body) Close() error {
 
 func (b *body) end(whole bool, err error) {
 	cn := b.conn
-	b.conn, b.err = nil, err
+	b.conn, b.inner, b.err = nil, nil, err // an error with the answer may be kept, and has no use for the rest
 	cn.end(whole && b.keep)
 	cn.client.free()
 }

@@ -7,7 +7,8 @@
 //
 // That is all that differs. A [Client] does as the [http.Transport] does that it was made of:
 // it dials with the same dialer, speaks TLS by the same configuration, and keeps as many
-// connections for as long. What else a transport does is left to it: HTTP/2, proxies, large
+// connections for as long. Only, one that the server has closed is not noticed before it is to
+// be used again, or its time is over. What else a transport does is left to it: HTTP/2, proxies, large
 // requests, traces. [New], [Client.Left] and [ErrNotMade] say where that is so.
 package http1
 
@@ -183,8 +184,8 @@ type Request struct {
 type Field struct{ Name, Value string }
 
 // Do makes a request. The body of the answer must be read to its end, or closed, by one
-// goroutine. An error is [ErrNotMade], or that of a request that may have arrived. If ctx ends
-// before the body has, the error is the cause of that.
+// goroutine. An error other than [ErrNotMade] may be that of a request that has arrived. If ctx
+// ends before the body has, the error is the cause of that.
 //
 // A connection that was idle may have ended just before. If nothing of the request could be
 // written to it, the request is made on another one.

@@ -119,6 +119,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	c.left -= int64(n)
 	switch {
 	case c.left == 0:
+		c.from = nil
 		return n, io.EOF // with the last bytes, as net/http has it
 	case err == io.EOF:
 		return n, io.ErrUnexpectedEOF

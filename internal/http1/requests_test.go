@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -320,6 +321,48 @@ func TestAConnectionThatReadsAndWritesInItsOwnWayDoes(t *testing.T) {
 	require.EqualValues(t, 1, p.dials.Load())
 	require.EqualValues(t, 2, own.writes.Load())
 	require.GreaterOrEqual(t, own.reads.Load(), int64(2))
+}
+
+// Who asks for the descriptor of a connection, to set an option, makes it one that blocks. A
+// system call that blocks past the runtime would stop the whole program.
+func TestAConnectionMayBlock(t *testing.T) {
+	waits, goes := make(chan struct{}), make(chan struct{})
+	p := listen(t, func(_ int, c net.Conn, r *bufio.Reader) {
+		for {
+			if _, err := take(r); err != nil {
+				return
+			}
+			waits <- struct{}{}
+			<-goes
+			_, _ = io.WriteString(c, good)
+		}
+	})
+	transport := p.transport()
+	transport.DialContext = func(ctx context.Context, network, at string) (net.Conn, error) {
+		c, err := p.dial(ctx, network, at)
+		if err != nil {
+			return nil, err
+		}
+		file, err := c.(*local).File()
+		if err != nil {
+			return nil, err
+		}
+		file.Fd()
+		return c, file.Close()
+	}
+	c := client(t, transport, address)
+	for range 2 { // the second time it is looked at
+		ended := make(chan error, 1)
+		go func() {
+			_, err := do(bounded(t), c, "")
+			ended <- err
+		}()
+		next(t, waits)
+		runtime.GC()
+		goes <- struct{}{}
+		require.NoError(t, next(t, ended))
+	}
+	require.EqualValues(t, 1, p.dials.Load())
 }
 
 // A read takes 64 KiB at most, and a write may have to wait for the reader.

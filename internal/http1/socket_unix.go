@@ -1,4 +1,4 @@
-//go:build unix && !linux
+//go:build unix && !aix && (!linux || 386 || s390x)
 
 package http1
 
@@ -24,7 +24,7 @@ func newSocket(c net.Conn, fd syscall.RawConn) *socket { return &socket{Conn: c,
 // silent reports whether there is nothing to read now, not even the end.
 func (s *socket) silent() (yes bool) {
 	err := s.fd.Read(func(fd uintptr) (done bool) {
-		_, err := syscall.Read(int(fd), s.one[:]) // it does not block
+		_, _, err := syscall.Recvfrom(int(fd), s.one[:], syscall.MSG_DONTWAIT)
 		yes = errors.Is(err, syscall.EAGAIN)
 		return true
 	})

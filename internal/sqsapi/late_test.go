@@ -193,6 +193,44 @@ func TestWhatAClientKeepsOfACallDoesNotChange(t *testing.T) {
 	require.Equal(t, "handle-a", *k.handles[1])
 }
 
+// A babbler is a client whose errors name what it was asked for.
+type babbler struct{ sqsapi.Client }
+
+// A named error has a type that is found.
+type named struct{ text string }
+
+func (e *named) Error() string { return e.text }
+
+func (babbler) DeleteMessageBatch(_ context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	return nil, &named{"refused: " + *in.Entries[0].ReceiptHandle}
+}
+
+func (babbler) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	return nil, &named{"refused: " + *in.Entries[0].ReceiptHandle}
+}
+
+// An error outlives its call, and is asked by hooks on their goroutine.
+func TestWhatAnErrorKeepsToItselfDoesNotChange(t *testing.T) {
+	for _, op := range []string{sqsapi.OpDelete, sqsapi.OpChange} {
+		t.Run(op, func(t *testing.T) {
+			var kept error
+			q := &sqsapi.Queue{Client: babbler{}, URL: "http://sqs.test/1/q", Observe: func(c sqsapi.Call) { kept = c.Err }}
+			handles := []string{"secret-handle-0001"}
+			errs := q.Delete(t.Context(), handles)
+			if op == sqsapi.OpChange {
+				errs = q.Change(t.Context(), handles, 0)
+			}
+			handles[0] = "another call's"
+			for _, err := range []error{errs[0], kept} {
+				require.Error(t, err)
+				var part *named
+				require.NotErrorAs(t, err, &part, "it names the handle")
+				require.NotContains(t, err.Error(), "secret")
+			}
+		})
+	}
+}
+
 // exits is a client that ends the goroutines of its calls, when it is let.
 type exits struct{ hangs }
 

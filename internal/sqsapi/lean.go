@@ -35,7 +35,8 @@ import (
 // consumer. A test compares the two.
 //
 // What the client is set up with is used: its credentials, region, endpoint and HTTP
-// client. Answers that are no messages, such as errors, are read by the client's protocol.
+// client. In place of the SDK's HTTP client stands an [http1.Client], which does as that does,
+// where it can. Answers that are no messages, such as errors, are read by the client's protocol.
 // See [NewLean] for clients that a Lean stands in for. All methods may be called
 // concurrently.
 type Lean struct {

@@ -126,8 +126,8 @@ type attempt struct {
 	known    bool          // that it was
 
 	signed signed
-	wire   http1.Request
-	fields [mostFields]http1.Field // the memory of those of wire
+	direct http1.Request
+	fields [mostFields]http1.Field // the memory of those of direct
 }
 
 // mostFields are as many as a request has in its header, if it has all.
@@ -142,7 +142,7 @@ func (c *attempt) make(d *deadline, r reader) error {
 	if err != nil {
 		return fmt.Errorf("get identity: get credentials: %w", err)
 	}
-	c.write(d, credentials)
+	c.prepare(d, credentials)
 	sent := time.Now()
 	answer, err := c.send(d)
 	c.measure(answer, sent)
@@ -173,7 +173,7 @@ func (c *attempt) make(d *deadline, r reader) error {
 // send sends the request, and returns the answer with its body to be read.
 func (c *attempt) send(d *deadline) (*http.Response, error) {
 	if direct := c.lean.direct; direct != nil {
-		answer, err := direct.Do(d, &c.wire)
+		answer, err := direct.Do(d, &c.direct)
 		switch {
 		case err == nil:
 			watch(d, answer)
@@ -201,8 +201,8 @@ func requestID(answer *http.Response) string {
 	return answer.Header.Get("X-Amz-Requestid")
 }
 
-// write signs the request, and writes its header but for what all have in common.
-func (c *attempt) write(d *deadline, by aws.Credentials) {
+// prepare signs the request, and fills its header but for what all have in common.
+func (c *attempt) prepare(d *deadline, by aws.Credentials) {
 	l := c.lean
 	c.signed.attempt, c.signed.target, c.signed.token = c.ordinal(d), c.op.target, by.SessionToken
 	s, _ := l.signers.Get().(*signer) // nothing else is put there
@@ -223,7 +223,7 @@ func (c *attempt) write(d *deadline, by aws.Credentials) {
 	if trace, ok := invocation(); ok {
 		f = append(f, http1.Field{Name: headerTrace, Value: trace})
 	}
-	c.wire = http1.Request{Fields: f, Body: c.body}
+	c.direct = http1.Request{Fields: f, Body: c.body}
 }
 
 // request returns the request as net/http makes it. It has a body of its own, since it may
@@ -235,7 +235,7 @@ func (c *attempt) request(d *deadline) *http.Request {
 	if c.lean.agent != "" {
 		r.Header[headerAgent] = []string{c.lean.agent}
 	}
-	for _, f := range c.wire.Fields {
+	for _, f := range c.direct.Fields {
 		r.Header[f.Name] = []string{f.Value}
 	}
 	body := bytes.Clone(c.body)

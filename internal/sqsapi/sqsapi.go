@@ -260,7 +260,7 @@ func (c *batch) overdue(err error) { c.late.Overdue(Settling(c.results(c.deadlin
 // call.
 func (c *batch) results(began time.Time, err error) []error {
 	if err != nil {
-		err = blank(err, ofHandles(c.handles))
+		err = blank(err, ofHandles(slices.Clone(c.handles))) // the error outlives the call, and its handles do not
 	}
 	errs := results(len(c.handles), err)
 	if err == nil {

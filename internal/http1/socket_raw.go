@@ -1,3 +1,5 @@
+//go:build linux && !386 && !s390x
+
 package http1
 
 import (
@@ -16,7 +18,8 @@ const canLook = true
 // While all goroutines wait, the runtime's monitor sleeps. An ordinary system call wakes it, and
 // then it looks around every 20 µs until all wait again. Where a program mostly waits for
 // answers, more than half of what the operating system switches between is that. The monitor is
-// there for calls that block. Those of a socket do not: for them the runtime's poller waits.
+// there for calls that block, and nothing could end these if they did. So each asks not to block,
+// whatever else has become of the descriptor. The runtime's poller waits.
 //
 // One goroutine at a time may read, and one may write.
 type socket struct {
@@ -33,7 +36,7 @@ type socket struct {
 
 // newSocket returns c as a socket, with its descriptor.
 func newSocket(c net.Conn, fd syscall.RawConn) *socket {
-	s := &socket{Conn: c, fd: fd, in: transfer{trap: syscall.SYS_READ}, out: transfer{trap: syscall.SYS_WRITE}}
+	s := &socket{Conn: c, fd: fd, in: transfer{trap: syscall.SYS_RECVFROM}, out: transfer{trap: syscall.SYS_SENDTO}}
 	s.in.try, s.out.try, s.look = s.in.call, s.out.call, s.peek // made once: each is a piece of memory
 	s.bare = isBare(c)
 	return s
@@ -65,7 +68,7 @@ func (t *transfer) call(fd uintptr) (ended bool) {
 	errno := syscall.EINTR
 	for errno == syscall.EINTR {
 		var n uintptr
-		n, _, errno = syscall.RawSyscall(t.trap, fd, uintptr(unsafe.Pointer(&t.p[0])), uintptr(min(len(t.p), most))) //nolint:gosec // as package syscall does
+		n, _, errno = syscall.RawSyscall6(t.trap, fd, uintptr(unsafe.Pointer(&t.p[0])), uintptr(min(len(t.p), most)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0) //nolint:gosec // as package syscall does
 		t.n = int(n)
 	}
 	if errno != 0 {
