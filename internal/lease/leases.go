@@ -159,12 +159,16 @@ func (ls *Leases[T]) event(l *Lease[T]) Instant {
 	if l.due == Never || l.tries > 0 { // a try that failed has its own pause
 		return min(l.due, l.deadline)
 	}
-	step := ls.step()
-	return min((l.due - ls.early + step - 1).Truncate(step), l.deadline)
+	due, step := l.due-ls.early, ls.step()
+	if end := (due + step - 1).Truncate(step); l.deadline-end > ls.cfg.Timeout/4 {
+		due = end
+	}
+	return min(due, l.deadline)
 }
 
 // step divides time: renewals that become due in the same step are made at its end. Where many leases are kept, and
-// nothing else happens, a wake-up for each call would cost as much as the call. It is 10 ms at most.
+// nothing else happens, a wake-up for each call would cost as much as the call. It is 10 ms at most. A lease of which
+// little is left, such as that of a message whose receive has waited for long, is renewed at once.
 func (ls *Leases[T]) step() time.Duration { return min(10*time.Millisecond, ls.cfg.Timeout/3000) }
 
 // keep puts l into the heap, or where it belongs now if it is there.

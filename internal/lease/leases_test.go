@@ -79,6 +79,16 @@ func TestStepsDoNotPutOffTheEndOfALease(t *testing.T) {
 	require.Len(t, ls.Lost(v+time.Millisecond), 1)
 }
 
+// A receive may have waited for nearly as long as its messages are hidden.
+func TestALeaseOfWhichLittleIsLeftIsRenewedAtOnce(t *testing.T) {
+	for _, left := range []time.Duration{time.Microsecond, time.Millisecond, time.Second} {
+		ls := lease.New[int](lease.Config{Timeout: v})
+		arrived := time.Nanosecond + v - left
+		ls.Add(time.Nanosecond, arrived, &held{})
+		require.Equal(t, arrived, ls.Next())
+	}
+}
+
 func TestADueLeaseWaitsATenthOfTheTimeoutAtMost(t *testing.T) {
 	s := tell()
 	s.receive(1, 1) // due at 15

@@ -353,8 +353,12 @@ func (w *world) dueAt(m *known) time.Duration {
 	if m.tries > 0 {
 		return m.due
 	}
-	step := min(10*time.Millisecond, w.timeout/3000)
-	return (m.due - w.early() + step - 1).Truncate(step)
+	due, step := m.due-w.early(), min(10*time.Millisecond, w.timeout/3000)
+	end := (due + step - 1).Truncate(step)
+	if m.deadline-end <= w.timeout/4 {
+		return due
+	}
+	return end
 }
 
 // ask is the timeout that a renewal must ask for now; 0: it would win less than a second.
