@@ -110,7 +110,7 @@ func alone(t *http.Transport) string {
 	switch {
 	case !canLook:
 		return "connections that cannot be looked at on this platform"
-	case t.Proxy != nil && reflect.ValueOf(t.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer():
+	case !FindsProxiesAsUsual(t):
 		return "a Proxy function"
 	case t.DisableKeepAlives, t.MaxIdleConnsPerHost < 0:
 		return "no idle connections"
@@ -125,6 +125,12 @@ func alone(t *http.Transport) string {
 	default:
 		return ""
 	}
+}
+
+// FindsProxiesAsUsual reports whether a transport finds proxies by the environment, or has none. A
+// function of the user's is asked for each request, and sees its context.
+func FindsProxiesAsUsual(t *http.Transport) bool {
+	return t.Proxy == nil || reflect.ValueOf(t.Proxy).Pointer() == reflect.ValueOf(http.ProxyFromEnvironment).Pointer()
 }
 
 // places returns the host that requests name, and the address where it is.

@@ -152,22 +152,16 @@ func stockClient(client sqs.HTTPClient) bool {
 	}
 	switch c := w.inner.(type) {
 	case *awshttp.BuildableClient:
-		return stockProxy(c.GetTransport())
+		return http1.FindsProxiesAsUsual(c.GetTransport())
 	case *http.Client:
 		if c == nil || c.CheckRedirect != nil {
 			return false
 		}
 		transport, ok := c.Transport.(*http.Transport)
-		return ok && transport != nil && stockProxy(transport)
+		return ok && transport != nil && http1.FindsProxiesAsUsual(transport)
 	default:
 		return false
 	}
-}
-
-// stockProxy reports whether a transport finds proxies by the environment, or has none. A function
-// of the user's is asked for each request, and sees its context.
-func stockProxy(t *http.Transport) bool {
-	return t.Proxy == nil || reflect.ValueOf(t.Proxy).Pointer() == reflect.ValueOf(http.ProxyFromEnvironment).Pointer()
 }
 
 // stockCredentials reports whether a provider is the SDK's cache, as that of a loaded configuration
