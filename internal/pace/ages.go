@@ -3,14 +3,15 @@ package pace
 import "time"
 
 const (
-	surely    = 0.25            // share of answers that have waited, so that it is not just slow ones
-	believed  = 5 * time.Minute // so long the age of a fresh message is believed
-	plausible = 5 * time.Second // two clocks differ by no more, unless something surer says so
+	surely   = 0.25            // share of answers that have waited, so that it is not just slow ones
+	believed = 5 * time.Minute // so long the age of a fresh message is believed
 )
 
 // ages knows how old a fresh message is when it comes, by two clocks that may differ. A
-// message is fresh if it came while a receive waited for it: a quarter of the answers have
-// waited, or one has for a second. Where no receive ever waits, a trial finds it out.
+// message is fresh if it came while a receive waited a second for it; where none does, a
+// trial finds it out. What answers say that took less, but longer than other calls do, only
+// confirms what is known: receives may just be slow, all of them or some, and then the
+// messages of a backlog would be taken for fresh ones as they grow older.
 type ages struct {
 	fresh     time.Duration // of those that came while a receive waited; until that is known, the least
 	spread    time.Duration // how far their ages are from it, on the average
@@ -46,25 +47,26 @@ func (g *ages) note(a Answer, took time.Duration, v View, receivers, most int) {
 	if g.known && v.Now.After(g.until) {
 		g.known, g.trial = false, trial{}
 	}
-	differ := a.Youngest
-	if g.known {
-		differ -= g.fresh
-	}
-	mostly := g.seen >= several && g.waited >= surely && differ.Abs() < plausible
+	mostly := g.seen >= several && g.waited >= surely
+	alike := g.known && a.Youngest-g.fresh <= g.tolerance()+v.Latency
 	switch {
-	case waited > 0 && (took >= calm || mostly):
-		g.confirm(a.Youngest, v)
+	case waited > 0 && took >= calm:
+		g.confirm(a.Youngest, v, true)
+	case waited > 0 && mostly && alike:
+		g.confirm(a.Youngest, v, false)
 	case !g.known && g.trial.ended(a.Youngest, receivers, receivers >= most, v.Latency):
-		g.confirm(g.trial.low, v)
+		g.confirm(g.trial.low, v, true)
 	}
 	if !g.any || a.Youngest < g.fresh-g.tolerance() || !g.known && a.Youngest < g.fresh {
 		g.any, g.fresh, g.spread = true, a.Youngest, 0
 	}
 }
 
-// confirm notes the age of a message that came while a receive waited for it. One that is
-// far off counts little: its answer was slow.
-func (g *ages) confirm(age time.Duration, v View) {
+// confirm notes the age of a message that came while a receive waited for it, which is sure
+// or nearly so. One that is far off counts little: its answer was slow. What is not sure
+// makes the ages lie no further apart than about a round trip, or a backlog that grows old
+// would widen what counts as fresh for ever.
+func (g *ages) confirm(age time.Duration, v View, sure bool) {
 	const slowly, drift = 16, 1000 // clocks drift apart by no more than a thousandth
 	if !g.known {
 		g.any, g.known, g.fresh, g.spread, g.confirmed = true, true, age, 0, 0
@@ -75,7 +77,9 @@ func (g *ages) confirm(age time.Duration, v View) {
 		step = min(step, v.Now.Sub(g.last)/drift)
 	}
 	g.fresh += step
-	g.spread += (off.Abs() - g.spread) / slowly
+	if sure || g.spread < v.Latency {
+		g.spread += (off.Abs() - g.spread) / slowly
+	}
 	g.last, g.until = v.Now, v.Now.Add(believed)
 }
 

@@ -12,9 +12,11 @@ import (
 //	lay = (arrived − SentTimestamp) − fresh
 //
 // Here fresh is the age of a message that came while a receive waited for it: the way of
-// an answer, and what the two clocks differ by. An answer missed something if it came
-// within four round trips and lay > grace + 3·spread + 1 ms, where spread is how far the
-// ages of fresh messages lie apart.
+// an answer, and what the two clocks differ by. An answer missed something if
+// lay > grace + 3·spread + 1 ms, where spread is how far the ages of fresh messages lie
+// apart, and if it was prompt: it came within four round trips, or brought what lay there
+// for longer than it took. A round trip is that of the calls which SQS answers at once, or
+// the quickest of the latest receives if that is longer: receives may all be slow.
 //
 //	              event at a time                       batches
 //	grace         0; when n ≥ 16 it is 3/2 L            since the last receive that came back not full
@@ -42,7 +44,7 @@ import (
 // waited: n grows by ¼ with one that has not, and shrinks by 1/32 with one that has. That
 // is so for messages that were received before, whose time of sending says nothing.
 const (
-	prompt  = 4                // times a round trip: an answer that took longer did not find its messages there
+	prompt  = 4                // times a round trip: an answer that took longer may not have found its messages there
 	patient = 2                // times a round trip: an answer that took longer has waited, or is slow
 	tick    = time.Millisecond // of the clock that ages are by
 	several = 8                // full answers in a row that need no other sign
@@ -69,7 +71,10 @@ type reading struct {
 // read reads an answer.
 func (p *Pace) read(a Answer, v View) reading {
 	took := v.Now.Sub(a.Sent)
-	r := reading{took: took, prompt: took <= prompt*v.Latency, full: a.Got == a.Asked, aged: a.Aged > 0}
+	if a.Got > 0 {
+		p.trips.note(took)
+	}
+	r := reading{took: took, prompt: took <= prompt*max(v.Latency, p.trips.least()), full: a.Got == a.Asked, aged: a.Aged > 0}
 	if !r.aged {
 		return r
 	}
@@ -79,6 +84,7 @@ func (p *Pace) read(a Answer, v View) reading {
 		p.n = max(1, p.n/2) // the others were to find that out
 	}
 	p.lag.note(p.ages.of(a.Oldest), v.Now)
+	r.prompt = r.prompt || p.ages.known && p.ages.of(a.Oldest) > took+p.ages.tolerance() // it was there before the receive went out
 	r.missed = r.prompt && p.missed(a, v)
 	r.unsure = r.prompt && !p.ages.known
 	r.behind = a.Youngest - p.ages.fresh

@@ -214,19 +214,20 @@ func TestMoreSlotsThanANumberHoldsAskForNoLess(t *testing.T) {
 func worlds(rate float64) map[string]*loop {
 	const l = 8 * time.Millisecond
 	return map[string]*loop{
-		"full answers":                    {trip: always(l)},
-		"answers of 1 to 3":               {trip: always(l), size: upTo(1, 3)},
-		"answers of 1 to 10":              {trip: always(l), size: upTo(1, 10)},
-		"5 servers":                       {trip: always(l), servers: 5},
-		"20 servers":                      {trip: always(l), servers: 20},
-		"200 servers":                     {trip: always(l), servers: 200},
-		"varied latency":                  {trip: lognormal(l, 0.5), servers: 20},
-		"a clock that is an hour ahead":   {trip: always(l), servers: 20, clock: always(time.Hour)},
-		"clocks that differ by a second":  {trip: always(l), servers: 20, clock: func(r *rand.Rand) time.Duration { return time.Duration(r.Int64N(1e9)) }},
-		"no times of sending":             {trip: always(l), ageless: true},
-		"an old backlog":                  {trip: always(l), old: int(10 * rate)},
-		"an old backlog on many servers":  {trip: always(l), servers: 200, old: int(10 * rate)},
-		"an old backlog in short answers": {trip: always(l), size: upTo(1, 3), old: int(10 * rate)},
+		"full answers":                     {trip: always(l)},
+		"answers of 1 to 3":                {trip: always(l), size: upTo(1, 3)},
+		"answers of 1 to 10":               {trip: always(l), size: upTo(1, 10)},
+		"5 servers":                        {trip: always(l), servers: 5},
+		"20 servers":                       {trip: always(l), servers: 20},
+		"200 servers":                      {trip: always(l), servers: 200},
+		"varied latency":                   {trip: lognormal(l, 0.5), servers: 20},
+		"receives slower than other calls": {trip: always(l), servers: 20, slower: 5},
+		"a clock that is an hour ahead":    {trip: always(l), servers: 20, clock: always(time.Hour)},
+		"clocks that differ by a second":   {trip: always(l), servers: 20, clock: func(r *rand.Rand) time.Duration { return time.Duration(r.Int64N(1e9)) }},
+		"no times of sending":              {trip: always(l), ageless: true},
+		"an old backlog":                   {trip: always(l), old: int(10 * rate)},
+		"an old backlog on many servers":   {trip: always(l), servers: 200, old: int(10 * rate)},
+		"an old backlog in short answers":  {trip: always(l), size: upTo(1, 3), old: int(10 * rate)},
 	}
 }
 
@@ -275,6 +276,39 @@ func TestNoRateIsACeiling(t *testing.T) {
 					}
 					require.LessOrEqual(t, got.behind(30), max(20, held))
 				})
+			}
+		}
+	}
+}
+
+func TestABurstAfterCalmIsReceivedByAllReceiversHoweverSlowTheyAre(t *testing.T) {
+	const l = 8 * time.Millisecond
+	trips := map[string]func(*rand.Rand) time.Duration{
+		"even": always(l), "varied": lognormal(l, 0.5), "very varied": lognormal(l, 0.8),
+		"now and then very long": func(r *rand.Rand) time.Duration {
+			if r.IntN(50) == 0 {
+				return l + 500*time.Millisecond
+			}
+			return l
+		},
+	}
+	for _, calm := range []float64{0, 20} {
+		burst := func(at time.Duration) float64 {
+			if at >= 15*time.Second && at < 15*time.Second+time.Second/2 {
+				return 1000
+			}
+			return calm
+		}
+		for name, trip := range trips {
+			for _, slower := range []int{1, 3, 5} {
+				for _, size := range []int{1, 10, 100} {
+					for seed := range uint64(10) {
+						x := &loop{Config: events(10_000), trip: trip, size: upTo(1, 1), slower: slower, seed: seed, rate: burst}
+						x.Receivers, x.Batch = 8, size
+						left := x.run(20 * time.Second).left[18]
+						require.LessOrEqual(t, left, 20+size/4, "%v a second before, ways %s, receives %d times as slow as other calls, batches of %d, seed %d", calm, name, slower, size, seed)
+					}
+				}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package pace_test
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
 	"math/rand/v2"
@@ -21,7 +22,10 @@ type loop struct {
 	clock   func(*rand.Rand) time.Duration // what SQS's clock is ahead of ours when it stamps a message; nil: nothing
 	rate    func(at time.Duration) float64 // messages a second
 	ageless bool                           // messages have no time of sending
-	old     int                            // messages that were there an hour before
+	old     int                            // messages that were sent before
+	within  time.Duration                  // of so long; 0: an hour
+	slower  int                            // times as long as other calls take receives; 0: as long
+	seed    uint64
 	p       *pace.Pace
 	r       *rand.Rand
 	now     time.Duration
@@ -32,7 +36,7 @@ type loop struct {
 	out     int
 	batch   []time.Duration // arrivals of what waits for its batch
 	wake    time.Duration
-	latency time.Duration // the mean trip
+	latency time.Duration // the mean of calls that are answered at once
 	result
 }
 
@@ -56,14 +60,16 @@ type poll struct {
 }
 
 func (l *loop) run(d time.Duration) result {
-	l.p, l.r = pace.New(l.Config), rand.New(rand.NewPCG(1, 2))
+	l.p, l.r = pace.New(l.Config), rand.New(rand.NewPCG(1, l.seed))
 	const samples = 1000
 	for range samples {
 		l.latency += l.trip(l.r) / samples
 	}
+	l.latency /= time.Duration(max(1, l.slower))
 	l.queue = make([][]letter, max(1, l.servers))
 	for i := range l.old {
-		at := -time.Hour + time.Duration(i)*time.Hour/time.Duration(l.old)
+		within := cmp.Or(l.within, time.Hour)
+		at := -within + time.Duration(i)*within/time.Duration(l.old)
 		l.send(at)
 	}
 	l.after(0, l.arrive)

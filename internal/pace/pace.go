@@ -98,6 +98,7 @@ type Pace struct {
 	brings    float64 // messages that an answer brings if there is room for ten
 	ages      ages
 	span      span
+	trips     trips
 	throttled float64 // share of the latest answers
 
 	arrival arrival

@@ -1,6 +1,9 @@
 package pace
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // average is a moving average. The zero value knows nothing.
 type average struct {
@@ -14,6 +17,25 @@ func (a *average) note(v float64) {
 		return
 	}
 	a.value += weight * (v - a.value)
+}
+
+// trips are how long the latest receives have taken.
+type trips struct {
+	took [2 * several]time.Duration
+	n    int
+}
+
+func (t *trips) note(took time.Duration) {
+	t.took[t.n%len(t.took)] = took
+	t.n++
+}
+
+// least returns the shortest; 0: there is none.
+func (t *trips) least() time.Duration {
+	if t.n == 0 {
+		return 0
+	}
+	return slices.Min(t.took[:min(t.n, len(t.took))])
 }
 
 // arrival observes how fast messages come into the queue. While answers come

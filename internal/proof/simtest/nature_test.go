@@ -23,6 +23,8 @@ type nature struct {
 	tails  float64       // share of ways that take longer, by up to tail
 	tail   time.Duration
 	pulls  []float64 // factors of the latency, one after another, each for a phase; none: 1
+
+	receives int // times as long as those of other calls are the ways of a receive; 0: as long
 }
 
 // phase is how long a distribution lasts where it changes.
@@ -53,6 +55,16 @@ func (p *plan) natures() {
 	}
 	if r.Float64() < 0.7 {
 		n.latency(r)
+	}
+}
+
+// slowReceives draws whether receives take longer than other calls. They do in one world of
+// five, unless calls are slow there anyway.
+func (p *plan) slowReceives() {
+	const slow = 200 * time.Millisecond
+	r := die(p.seed).named("receives").rand()
+	if r.Float64() < 0.2 && p.roundTrip() <= slow {
+		p.nature.receives = oneOf(r, 2, 3, 5)
 	}
 }
 
@@ -103,8 +115,16 @@ func (w *world) serverOptions() []sqstest.Option {
 // phase numbers the phases of a world.
 func (w *world) phase() int { return int(time.Since(w.hist.began) / phase) }
 
-// way is how long a request or an answer travels.
-func (w *world) way(d die) time.Duration {
+// way is how long a request or an answer of a call travels.
+func (w *world) way(d die, op string) time.Duration {
+	way := w.plainWay(d)
+	if op == opReceive {
+		way *= time.Duration(max(1, w.nature.receives))
+	}
+	return way
+}
+
+func (w *world) plainWay(d die) time.Duration {
 	const least = 500 * time.Microsecond
 	n := &w.nature
 	if n.median == 0 {
@@ -128,6 +148,10 @@ func (d die) normal() float64 {
 // roundTrip is how long a call takes, there and back, that is slower than all but a few.
 // Tails belong to the few where less than one call in a hundred has one.
 func (p *plan) roundTrip() time.Duration {
+	return p.plainTrip() * time.Duration(max(1, p.nature.receives))
+}
+
+func (p *plan) plainTrip() time.Duration {
 	const z = 2.6 // standard deviations: one way in 200 takes longer
 	n := &p.nature
 	if n.median == 0 {
@@ -148,6 +172,6 @@ func (p *plan) roundTrip() time.Duration {
 func (n *nature) plain() bool { return n.servers == 0 && n.sizes == nil && n.empty == 0 }
 
 func (n *nature) String() string {
-	return fmt.Sprintf("%d servers, disorder %d, answers %v, empty %v; ways lognormal %v %v, tails %v %v, times %v",
-		n.servers, n.disorder, n.sizes, n.empty, n.median, n.sigma, n.tails, n.tail, n.pulls)
+	return fmt.Sprintf("%d servers, disorder %d, answers %v, empty %v; ways lognormal %v %v, tails %v %v, times %v, receives times %d",
+		n.servers, n.disorder, n.sizes, n.empty, n.median, n.sigma, n.tails, n.tail, n.pulls, n.receives)
 }

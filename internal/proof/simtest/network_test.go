@@ -81,7 +81,7 @@ func (v *wire) call(op, attempt string, says ...string) die {
 // trip draws how a call fares.
 func (v *wire) trip(op, attempt string, says ...string) trip {
 	d := v.call(op, attempt, says...)
-	t := trip{up: v.w.way(d.of(1)), down: v.w.way(d.of(2)), late: d.of(8).between(time.Microsecond, 500*time.Microsecond)}
+	t := trip{up: v.w.way(d.of(1), op), down: v.w.way(d.of(2), op), late: d.of(8).between(time.Microsecond, 500*time.Microsecond)}
 	if v.w.calm || v.w.healed() {
 		return t
 	}

@@ -109,6 +109,7 @@ func draw(seed uint64, old bool) *plan {
 	}
 	p.demands()
 	p.natures()
+	p.slowReceives()
 	p.lingers()
 	p.shortenWait()
 	return p
