@@ -180,7 +180,7 @@ func (e *Engine) safe(batch []*Message, now time.Time) []*Message {
 // risky reports whether too little is left of the lease of m. Before half of the timeout has
 // passed, not even the first renewal is due.
 func (e *Engine) risky(m *Message, now time.Time) bool {
-	return e.leases.left(m, now) < e.margin() && e.Clock.Between(m.sent, now) >= e.Visibility/2
+	return e.leases.left(m, now) < e.margin() && e.Clock.Between(m.latest().sent, now) >= e.Visibility/2
 }
 
 // start hands a batch over to the handler.

@@ -242,8 +242,8 @@ func (w *world) hash() uint64 {
 			continue
 		}
 		k := m.marks
-		flag(k.lost, k.gone, k.stays, k.more, k.surplus, k.returned, k.renewing, m.handle == s.handle, m.newer != nil, m.lease.Renewing(), m.ending.unsure.IsZero(), m.ending.suspended != nil)
-		num(int(m.stage), m.attempts.n, min(m.ending.tries, 3), int(m.ending.delay/time.Millisecond), int(e.leases.left(m, now)/(10*time.Millisecond)))
+		flag(k.lost, k.gone, k.stays, k.more, k.surplus, k.returned, k.renewing, m.handle() == s.handle, m.newer != nil, m.lease.Renewing(), m.ending().unsure.IsZero(), m.ending().suspended != nil)
+		num(int(m.stage), m.attempts.n, min(m.ending().tries, 3), int(m.ending().delay/time.Millisecond), int(e.leases.left(m, now)/(10*time.Millisecond)))
 	}
 	b = append(b, hashItems(w.items)...)
 	until(w.alarm)

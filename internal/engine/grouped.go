@@ -138,7 +138,7 @@ func (o *grouped) settleGroup(c *Call, group []*Message, begin int, now time.Tim
 			// Where it is not taken it has failed, and those behind it are not to be settled before it.
 			o.e.hand.move(blocked, group[i+1:]...)
 			o.e.settle.deadLetter(m, out.Err, out.Delay, now)
-			m.ending.suspended = &suspended{call: c, group: group[i:], begin: begin + i}
+			m.end().suspended = &suspended{call: c, group: group[i:], begin: begin + i}
 			return
 		default:
 			o.e.settle.delete(m)
@@ -156,11 +156,11 @@ type suspended struct {
 
 // deadLettered goes on, once, with those behind m in its group.
 func (o *grouped) deadLettered(m *Message, end deadLetterEnd, now time.Time) {
-	rest := m.ending.suspended
+	rest := m.ending().suspended
 	if rest == nil {
 		return
 	}
-	m.ending.suspended = nil
+	m.fate.suspended = nil
 	switch end {
 	case taken:
 		o.settleGroup(rest.call, rest.group[1:], rest.begin+1, now)

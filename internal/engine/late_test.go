@@ -75,7 +75,7 @@ func TestTheEndOfACallIsToldOnce(t *testing.T) {
 			"a release": func(e *Engine) serial.Work { return settleOf(e, releasing) },
 			"a renewal": func(e *Engine) serial.Work {
 				l := newLeases(e)
-				m := &Message{handle: "handle"}
+				m := &Message{Delivery: Delivery{Handle: "handle"}}
 				return l.prepare(&lease.Call[*Message]{Entries: []lease.Renewal[*Message]{{Lease: &lease.Lease[*Message]{Of: m}}}})
 			},
 		} {

@@ -141,7 +141,7 @@ func (l *leases) prepare(c *lease.Call[*Message]) *renewed {
 	}
 	r.leases, r.call, r.limit = l, c, l.all.CallTimeout()
 	for i, entry := range c.Entries {
-		r.handles[i], r.timeouts[i] = entry.Lease.Of.handle, entry.Timeout
+		r.handles[i], r.timeouts[i] = entry.Lease.Of.handle(), entry.Timeout
 	}
 	return r
 }

@@ -35,17 +35,16 @@ type Message struct {
 	Delivery Delivery
 
 	lease   lease.Lease[*Message]
-	stage   stage
 	arrived time.Time
-	sent    time.Time // when the receive was sent that brought it last
-	handle  string    // the newest receipt handle
+	sent    time.Time // when the receive was sent that brought it
 	newer   *Message  // the latest receive of it since; nil: there was none
-	twice   int       // receives of it while it is being settled, not counted yet
 	call    *Call     // that handles it; nil: none
 
 	attempts attempts
-	ending   ending
+	fate     *fate // nil: a plain one, as that of nearly all messages
+	stage    stage
 	marks    marks
+	twice    int32 // receives of it while it is being settled, not counted yet
 }
 
 // attempts are the failures of a message in hand.
@@ -54,8 +53,9 @@ type attempts struct {
 	first time.Time // when the first of them was
 }
 
-// ending is how a message is being settled.
-type ending struct {
+// A fate is how a message is being settled, other than by a delete that succeeds. It has its
+// own memory, since few messages have one.
+type fate struct {
 	tries     int           // calls that have failed
 	delay     time.Duration // for which it stays hidden, if it is released
 	linger    time.Duration // of a release that waits for a renewal
@@ -77,6 +77,22 @@ type marks struct {
 	deadLettered bool // the dead-letter queue has it
 	returned     bool // to the queue without a handler's result, by a stop or since another message failed
 	renewing     bool // its release waits for the return of a renewal
+}
+
+// ending returns how m is being settled, for reading.
+func (m *Message) ending() fate {
+	if m.fate == nil {
+		return fate{}
+	}
+	return *m.fate
+}
+
+// end returns how m is being settled, for writing.
+func (m *Message) end() *fate {
+	if m.fate == nil {
+		m.fate = new(fate)
+	}
+	return m.fate
 }
 
 // Group returns the message group.
@@ -109,13 +125,16 @@ func (m *Message) key() string {
 	return m.Delivery.ID
 }
 
-// receives is the receive count of the newest receipt.
-func (m *Message) receives() int {
+// latest returns m as its latest receive has brought it.
+func (m *Message) latest() *Message {
 	if m.newer != nil {
-		return m.newer.Delivery.Receives
+		return m.newer
 	}
-	return m.Delivery.Receives
+	return m
 }
+
+// handle returns the newest receipt handle.
+func (m *Message) handle() string { return m.latest().Delivery.Handle }
 
 // A stage is how far a message has come.
 type stage uint8

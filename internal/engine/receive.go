@@ -398,7 +398,7 @@ func (r *receives) take(a *received, now time.Time) (fresh []*Message) {
 
 // mark notes on m which receive has brought it.
 func (a *received) mark(m *Message) {
-	m.handle, m.sent, m.arrived = m.Delivery.Handle, a.sent, a.arrived
+	m.sent, m.arrived = a.sent, a.arrived
 	m.lease.Of = m
 }
 
@@ -479,10 +479,10 @@ func (r *receives) adopt(known, newer *Message) {
 	} else {
 		r.e.Counters.Duplicates.Add(1)
 	}
-	if newer.Delivery.Receives < known.receives() {
+	if newer.Delivery.Receives < known.latest().Delivery.Receives {
 		return // it is older: its answer was overtaken by that of a later receive
 	}
-	known.handle, known.sent, known.newer = newer.handle, newer.sent, newer
+	known.newer = newer
 	r.e.leases.adopt(known, newer.sent, newer.arrived)
 	known.marks.counted, known.marks.lost = false, false
 }

@@ -96,7 +96,7 @@ func (s *settling) linger() time.Duration {
 func (s *settling) delete(ms ...*Message) {
 	s.e.hand.move(deleting, ms...)
 	for _, m := range ms {
-		m.ending = ending{}
+		m.fate = nil
 	}
 	s.collected = append(s.collected, ms...)
 }
@@ -141,7 +141,7 @@ const together = time.Millisecond
 // which is renewed no more.
 func (s *settling) release(m *Message, linger, delay time.Duration, now time.Time) {
 	s.e.hand.move(releasing, m)
-	m.ending = ending{delay: delay, linger: linger}
+	m.fate = &fate{delay: delay, linger: linger}
 	if m.marks.renewing = s.e.leases.retire(m); m.marks.renewing {
 		return // until the renewal is back
 	}
@@ -160,14 +160,14 @@ func (s *settling) releaseAll(ms []*Message, now time.Time) {
 func (s *settling) renewed(m *Message, now time.Time) {
 	m.marks.renewing = false
 	left := s.e.leases.left(m, now)
-	s.releases.Add(now, max(together, min(m.ending.linger, left/4)), m)
+	s.releases.Add(now, max(together, min(m.ending().linger, left/4)), m)
 }
 
 // deadLetter sends a message to the dead-letter queue and then deletes it. delay is how long
 // it stays hidden if it cannot be sent.
 func (s *settling) deadLetter(m *Message, reason error, delay time.Duration, now time.Time) {
 	s.e.hand.move(deadLettering, m)
-	m.ending = ending{reason: reason, delay: delay, suspended: m.ending.suspended}
+	*m.end() = fate{reason: reason, delay: delay, suspended: m.ending().suspended}
 	s.deadLetters.Add(now, 0, m)
 }
 
@@ -241,17 +241,18 @@ func (s *settling) prepare(c *settleCall, n int, now time.Time) {
 		left := m.lease.Left(at)
 		switch {
 		case at >= s.backAt(m):
-			s.end(m, outcome{end: Lost, handle: m.ending.unsureBy, sent: m.ending.unsure}, now)
+			s.end(m, outcome{end: Lost, handle: m.fate.unsureBy, sent: m.fate.unsure}, now)
 			continue
 		case leased && left <= 0:
-			s.end(m, outcome{end: Lost, handle: m.handle}, now)
+			s.end(m, outcome{end: Lost, handle: m.handle()}, now)
 			continue
 		case leased:
 			c.before = min(c.before, at+left, s.backAt(m))
 		}
-		c.messages[c.n], c.handles[c.n] = m, m.handle
-		c.timeouts[c.n] = min(m.ending.delay, m.lease.Longest(at))
-		c.reason = m.ending.reason
+		c.messages[c.n], c.handles[c.n] = m, m.handle()
+		ending := m.ending()
+		c.timeouts[c.n] = min(ending.delay, m.lease.Longest(at))
+		c.reason = ending.reason
 		c.n++
 	}
 	clear(c.messages[c.n:])
@@ -268,10 +269,10 @@ func needsLease(kind stage, isFIFO bool) bool { return kind != deleting || isFIF
 // receipt of a message that is back, so that nobody is harmed there, and whole groups would
 // wait for a message that stays hidden.
 func (s *settling) backAt(m *Message) lease.Instant {
-	if s.e.FIFO || m.ending.unsure.IsZero() {
+	if s.e.FIFO || m.fate == nil || m.fate.unsure.IsZero() {
 		return lease.Never
 	}
-	return s.e.leases.at(m.ending.unsure) + m.ending.delay/2
+	return s.e.leases.at(m.fate.unsure) + m.fate.delay/2
 }
 
 // Do makes the call, called by a goroutine of the callers, which the client may end. It looks
@@ -366,12 +367,12 @@ func (s *settling) result(c *settleCall, i int, again *retry, now time.Time) {
 	if err != nil {
 		why := fault.Of(err)
 		o.err = why.Err
-		if c.kind == releasing && why.Unsure && m.ending.unsure.IsZero() {
-			m.ending.unsure, m.ending.unsureBy = c.sent, o.handle
+		if c.kind == releasing && why.Unsure && m.ending().unsure.IsZero() {
+			m.end().unsure, m.end().unsureBy = c.sent, o.handle
 		}
 		if s.passes(c.kind, m, why, now) && s.e.leases.left(m, now) > 0 {
-			m.ending.tries++
-			s.of(c.kind).Retry(again.at(m.ending.tries, s, now), m)
+			m.end().tries++
+			s.of(c.kind).Retry(again.at(m.fate.tries, s, now), m)
 			return
 		}
 		o.end = Lost
@@ -396,14 +397,14 @@ func (s *settling) passes(kind stage, m *Message, why *fault.Error, now time.Tim
 		return why.Kind != fault.Lost && why.Kind != fault.Lasting
 	}
 	if why.Kind != fault.Refused {
-		m.ending.refused = time.Time{}
+		m.end().refused = time.Time{}
 		return why.Kind != fault.Lasting
 	}
-	if m.ending.refused.IsZero() {
-		m.ending.refused = now
+	if m.ending().refused.IsZero() {
+		m.end().refused = now
 	}
 	patience := s.e.refusals.patience()
-	return patience < 0 || now.Sub(m.ending.refused) < patience
+	return patience < 0 || now.Sub(m.fate.refused) < patience
 }
 
 // A retry is when the messages of a call are tried again: those that have been tried equally
@@ -454,10 +455,10 @@ func (s *settling) deadLetterEnded(m *Message, o outcome, now time.Time) {
 	switch {
 	case o.err == nil:
 		s.e.Counters.DeadLettered.Add(1)
-		s.e.report.line(&s.e.report.letters, "a message went to the dead-letter queue", m, now, "error", m.ending.reason)
+		s.e.report.line(&s.e.report.letters, "a message went to the dead-letter queue", m, now, "error", m.ending().reason)
 		s.e.order.deadLettered(m, taken, now)
 		s.e.hand.move(deleting, m)
-		m.ending = ending{}
+		m.fate = nil
 		m.marks.deadLettered = true
 		s.deletes.Add(now, 0, m)
 	case s.e.leases.left(m, now) <= 0:
@@ -473,11 +474,11 @@ func (s *settling) deadLetterEnded(m *Message, o outcome, now time.Time) {
 // since only its newest receipt handle is sure to have an effect; unless it was received
 // because it had been released.
 func (s *settling) end(m *Message, o outcome, now time.Time) {
-	if m.handle == o.handle {
+	if m.handle() == o.handle {
 		s.e.ended(m, o, now)
 		return
 	}
-	if m.stage == releasing && !o.sent.IsZero() && s.e.Clock.Between(o.sent, m.newer.arrived) >= m.ending.delay {
+	if m.stage == releasing && !o.sent.IsZero() && s.e.Clock.Between(o.sent, m.newer.arrived) >= m.ending().delay {
 		s.beginAnew(m, o.end, now)
 		return
 	}
@@ -487,7 +488,7 @@ func (s *settling) end(m *Message, o outcome, now time.Time) {
 		return
 	}
 	s.e.order.deadLettered(m, unknown, now)
-	s.release(m, 0, m.ending.delay, now)
+	s.release(m, 0, m.ending().delay, now)
 }
 
 // beginAnew begins again with a message that was released, as far as is known, and received

@@ -150,7 +150,7 @@ func (o *standard) lost(ms []*Message, now time.Time) {
 
 func (o *standard) deadLettered(m *Message, end deadLetterEnd, now time.Time) {
 	if end == rejected {
-		o.e.settle.release(m, 0, m.ending.delay, now)
+		o.e.settle.release(m, 0, m.ending().delay, now)
 	}
 }
 

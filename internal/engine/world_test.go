@@ -433,14 +433,14 @@ func (w *world) checkRelease(handle string, timeout time.Duration) {
 }
 
 func (w *world) DeadLetter(_ context.Context, held *Message, _ error) error {
-	m := w.of(held.handle)
+	m := w.of(held.handle())
 	if m.verdict.Kind != DeadLetter {
 		w.faultf("%s is dead-lettered, and its handler has said %+v", m.id, m.verdict)
 	}
-	if !time.Now().Before(w.ends[held.handle]) {
+	if !time.Now().Before(w.ends[held.handle()]) {
 		w.faultf("%s is dead-lettered after the end of its lease", m.id)
 	}
-	return w.answer([]string{held.handle}, func(int) error {
+	return w.answer([]string{held.handle()}, func(int) error {
 		m.buried = true
 		return nil
 	})[0]
@@ -616,7 +616,7 @@ func (w *world) checkDropped() {
 			continue
 		}
 		left := w.e.leases.left(before, time.Now())
-		if !before.marks.lost && !before.marks.returned && before.handle == s.handle && left > 0 && s.hidden.After(time.Now()) {
+		if !before.marks.lost && !before.marks.returned && before.handle() == s.handle && left > 0 && s.hidden.After(time.Now()) {
 			w.faultf("%s is given up, with %v left of its lease", s.id, left)
 		}
 	}

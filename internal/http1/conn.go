@@ -172,7 +172,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 
 // What only a request in progress needs. A body is read past the reader, but for its beginning.
 var (
-	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 2<<10) }}
 	texts   = sync.Pool{New: func() any { return new([]byte) }}
 )
 

@@ -3,15 +3,17 @@ package pace
 import "time"
 
 const (
-	surely   = 0.25            // share of answers that have waited, so that it is not just slow ones
-	believed = 5 * time.Minute // so long the age of a fresh message is believed
+	surely    = 0.25            // share of answers that have waited, so that it is not just slow ones
+	believed  = 5 * time.Minute // so long the age of a fresh message is believed
+	plausible = 5 * time.Second // two clocks differ by no more, unless something surer says so
 )
 
 // ages knows how old a fresh message is when it comes, by two clocks that may differ. A
 // message is fresh if it came while a receive waited a second for it; where none does, a
-// trial finds it out. What answers say that took less, but longer than other calls do, only
-// confirms what is known: receives may just be slow, all of them or some, and then the
-// messages of a backlog would be taken for fresh ones as they grow older.
+// trial finds it out. Answers that took less, but longer than other calls do, have most
+// likely waited too, if they are a quarter of all. But receives may just be slow, and then
+// it is a backlog's messages that they bring. So they say at first how old fresh ones are,
+// and then only confirm it: what has grown older since is not fresh.
 type ages struct {
 	fresh     time.Duration // of those that came while a receive waited; until that is known, the least
 	spread    time.Duration // how far their ages are from it, on the average
@@ -48,7 +50,10 @@ func (g *ages) note(a Answer, took time.Duration, v View, receivers, most int) {
 		g.known, g.trial = false, trial{}
 	}
 	mostly := g.seen >= several && g.waited >= surely
-	alike := g.known && a.Youngest-g.fresh <= g.tolerance()+v.Latency
+	alike := a.Youngest-g.fresh <= g.tolerance()+v.Latency
+	if !g.known {
+		alike = a.Youngest.Abs() < plausible
+	}
 	switch {
 	case waited > 0 && took >= calm:
 		g.confirm(a.Youngest, v, true)

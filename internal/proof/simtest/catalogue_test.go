@@ -57,9 +57,9 @@ var mutants = slices.Concat([]mutant{
 		new: `&entryIDs[i/2]`,
 	}}},
 	{bug: "retry of a delete with a stale handle (SlimMessageBus#473)", edits: []edit{{
-		fn:  "(*receives).adopt",
-		old: `known.handle, known.sent, known.newer = newer.handle, newer.sent, newer`,
-		new: `known.sent, known.newer = newer.sent, newer`,
+		fn:  "(*Message).handle",
+		old: `return m.latest().Delivery.Handle`,
+		new: `return m.Delivery.Handle`,
 	}}},
 	{bug: "lease counted from the arrival (Wattpad#15)", edits: []edit{{
 		fn:  "(*Leases).begin",
@@ -101,9 +101,9 @@ var mutants = slices.Concat([]mutant{
 	}}},
 	{bug: "renewal stopped before the delete is confirmed (novu#12437)", edits: []edit{{
 		fn:  "(*settling).delete",
-		old: `m.ending = ending{}`,
+		old: `m.fate = nil`,
 		new: `
-			m.ending = ending{}
+			m.fate = nil
 			s.e.leases.remove(m)`,
 	}}},
 	{bug: "no cap on a hung handler (opensre#2803)", edits: []edit{{
