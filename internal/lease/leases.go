@@ -14,6 +14,9 @@ const (
 	// the call reaches it, which is at most that much later than when it was sent.
 	maxCall = 10 * time.Second
 
+	// Rush is how many times as many calls as usual may be in flight when leases wait for too long for one.
+	Rush = 8
+
 	// chunk is how many leases a method looks at in one call at most. Many leases that are due together must not keep
 	// the owner from its other work.
 	chunk = 256
@@ -24,7 +27,9 @@ type Config struct {
 	// Timeout is the visibility timeout that each receive and renewal asks for: whole seconds, at least one.
 	Timeout time.Duration
 
-	// Calls is how many renewal calls may be in flight at once; 0 means 16.
+	// Calls is how many renewal calls may be in flight at once; 0 means 16. While the lease that waits longest has less
+	// than 3/8 of Timeout left, it is [Rush] times as many: there are more leases than so few calls can renew, or they
+	// are slow.
 	Calls int
 
 	// Rand returns the jitter of retries, in [0, 1); nil means math/rand/v2.

@@ -256,7 +256,7 @@ func TestOnlyTheFirstAnswerToACallCounts(t *testing.T) {
 	ls.Returned(first, answers(first, lease.ErrGone), 31*time.Second)
 	require.Equal(t, 14*time.Second, a.Left(31*time.Second))
 	require.True(t, a.Renewing())
-	ls.Add(10*time.Second, 10*time.Second, b)
+	ls.Add(15*time.Second, 15*time.Second, b)
 	require.Nil(t, ls.Due(32*time.Second), "the second call is still in flight")
 }
 
@@ -712,8 +712,12 @@ func TestLeasesWithNothingToDoNeverNeedAttention(t *testing.T) {
 func TestNextIsTheEndWhileNoCallMayStart(t *testing.T) {
 	s := tell(func(c *lease.Config) { c.Calls = 1 })
 	s.reply = after(time.Hour, nil)
-	s.receive(1, 25)
+	s.receive(1, 100)
 	s.until(15 * time.Second)
+	require.Len(t, s.calls, 1)
+	require.Equal(t, v-v*3/8, s.Next())
+	s.until(v - v*3/8)
+	require.Len(t, s.calls, lease.Rush, "more of them, since those that wait are near their ends")
 	require.Equal(t, v, s.Next())
 	require.Nil(t, s.Due(20*time.Second))
 }
@@ -724,11 +728,11 @@ func TestNextIsAtOnceWhenACallMayStartAgain(t *testing.T) {
 	ls.Add(0, 0, a)
 	c := ls.Due(15 * time.Second)
 	ls.Add(time.Second, time.Second, b)
-	require.Nil(t, ls.Due(20*time.Second))
-	require.Equal(t, v, ls.Next())
-	ls.Returned(c, answers(c, nil), 20*time.Second)
-	require.LessOrEqual(t, ls.Next(), 20*time.Second)
-	require.NotNil(t, ls.Due(20*time.Second))
+	require.Nil(t, ls.Due(17*time.Second))
+	require.Greater(t, ls.Next(), 17*time.Second)
+	ls.Returned(c, answers(c, nil), 17*time.Second)
+	require.LessOrEqual(t, ls.Next(), 17*time.Second)
+	require.NotNil(t, ls.Due(17*time.Second))
 }
 
 func TestDueLooksAtNotTooManyAtOnce(t *testing.T) {

@@ -61,6 +61,22 @@ func TestTenThousandCallsFitIntoHalfATimeout(t *testing.T) {
 	require.Empty(t, s.losses)
 }
 
+// Some 700 calls a second are needed for that.
+func TestAHundredThousandLeasesOutliveSlowCalls(t *testing.T) {
+	for _, took := range []time.Duration{50 * time.Millisecond, 150 * time.Millisecond} {
+		s := tell(func(c *lease.Config) { c.Calls = 46 })
+		most := 0
+		s.reply = func(c *call) ([]result, time.Duration) {
+			most = max(most, len(s.flights)+1)
+			return answers(c, nil), took
+		}
+		s.receive(0, 100_000)
+		s.until(90 * time.Second)
+		require.Zero(t, len(s.losses), "calls of %v", took) //nolint:testifylint // nobody wants to read them
+		require.LessOrEqual(t, most, lease.Rush*46)
+	}
+}
+
 func TestKeepingAllocatesNothingAndACallOnce(t *testing.T) {
 	const n = 1000
 	ls := lease.New[int](lease.Config{Timeout: v, Calls: 2 * n})

@@ -32,7 +32,7 @@ var errUnanswered = errors.New("lease: a renewal was not answered")
 
 // Due returns a call that is to be sent now, or nil if there is none. The call is in flight from now on, until
 // [Leases.Returned]. Due holds leases back for a moment so that they share a call, and returns nil while as many calls as
-// allowed are in flight. The owner calls it until it returns nil.
+// allowed are in flight; see [Config.Calls]. The owner calls it until it returns nil.
 func (ls *Leases[T]) Due(now Instant) *Call[T] {
 	for n := 0; n < chunk && ls.first() <= now; n++ {
 		l := ls.heap[0].lease
@@ -53,8 +53,10 @@ func (ls *Leases[T]) Due(now Instant) *Call[T] {
 // become due as long as these can wait. Else it is when they can wait no longer. It is Never while no call may start.
 func (ls *Leases[T]) departure() Instant {
 	switch {
-	case ls.queue.len == 0 || ls.calls >= ls.cfg.Calls:
+	case ls.queue.len == 0 || ls.calls >= Rush*ls.cfg.Calls:
 		return Never
+	case ls.calls >= ls.cfg.Calls:
+		return ls.queue.head.deadline - ls.cfg.Timeout*3/8
 	case ls.queue.len >= maxEntries:
 		return atOnce
 	}
