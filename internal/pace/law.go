@@ -15,8 +15,9 @@ import (
 // an answer, and what the two clocks differ by. An answer missed something if
 // lay > grace + 3·spread + 1 ms, where spread is how far the ages of fresh messages lie
 // apart, and if it was prompt: it came within four round trips, or brought what lay there
-// for longer than it took. A round trip is that of the calls which SQS answers at once, or
-// the quickest of the latest receives if that is longer: receives may all be slow.
+// for longer than it took. A round trip is that of the calls which SQS answers at once. Where
+// even the quickest of the latest receives took longer, receives may all be slow; then it is
+// as long as that one, but no more than five times as long as other calls are.
 //
 //	              event at a time                       batches
 //	grace         0; when n ≥ 16 it is 3/2 L            since the last receive that came back not full
@@ -46,6 +47,7 @@ import (
 const (
 	prompt  = 4                // times a round trip: an answer that took longer may not have found its messages there
 	patient = 2                // times a round trip: an answer that took longer has waited, or is slow
+	slower  = 5                // times a round trip: receives do not take longer, if they find their messages there
 	tick    = time.Millisecond // of the clock that ages are by
 	several = 8                // full answers in a row that need no other sign
 
@@ -74,7 +76,7 @@ func (p *Pace) read(a Answer, v View) reading {
 	if a.Got > 0 {
 		p.trips.note(took)
 	}
-	r := reading{took: took, prompt: took <= prompt*max(v.Latency, p.trips.least()), full: a.Got == a.Asked, aged: a.Aged > 0}
+	r := reading{took: took, prompt: took <= prompt*p.trip(v), full: a.Got == a.Asked, aged: a.Aged > 0}
 	if !r.aged {
 		return r
 	}
@@ -89,6 +91,12 @@ func (p *Pace) read(a Answer, v View) reading {
 	r.unsure = r.prompt && !p.ages.known
 	r.behind = a.Youngest - p.ages.fresh
 	return r
+}
+
+// trip returns how long a receive takes that finds its messages there, as far as is known.
+// The quickest of them may all have waited.
+func (p *Pace) trip(v View) time.Duration {
+	return max(v.Latency, min(p.trips.least(), slower*v.Latency))
 }
 
 // missed reports whether the oldest message should have been received earlier.

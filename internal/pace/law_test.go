@@ -285,12 +285,7 @@ func TestABurstAfterCalmIsReceivedByAllReceiversHoweverSlowTheyAre(t *testing.T)
 	const l = 8 * time.Millisecond
 	trips := map[string]func(*rand.Rand) time.Duration{
 		"even": always(l), "varied": lognormal(l, 0.5), "very varied": lognormal(l, 0.8),
-		"now and then very long": func(r *rand.Rand) time.Duration {
-			if r.IntN(50) == 0 {
-				return l + 500*time.Millisecond
-			}
-			return l
-		},
+		"now and then very long": tailed(l),
 	}
 	for _, calm := range []float64{0, 20} {
 		burst := func(at time.Duration) float64 {
@@ -310,6 +305,18 @@ func TestABurstAfterCalmIsReceivedByAllReceiversHoweverSlowTheyAre(t *testing.T)
 					}
 				}
 			}
+		}
+	}
+}
+
+func TestAnswersThatAreSlowNowAndThenLetNoMoreReceivesWait(t *testing.T) {
+	for _, trip := range []time.Duration{8 * time.Millisecond, 20 * time.Millisecond} {
+		for _, rate := range []float64{0.3, 1, 3, 15} {
+			l := &loop{Config: events(10_000), rate: steady(rate), trip: tailed(trip)}
+			l.Receivers = 46
+			got := l.run(20 * time.Minute)
+			require.LessOrEqual(t, got.most, 8, "%v messages a second, %v a call", rate, trip)
+			require.LessOrEqual(t, got.perMessage(), 1.02)
 		}
 	}
 }

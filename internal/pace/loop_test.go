@@ -266,6 +266,16 @@ func lognormal(median time.Duration, sigma float64) func(*rand.Rand) time.Durati
 	}
 }
 
+// tailed is the same but for two in a hundred, which take half a second more.
+func tailed(d time.Duration) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration {
+		if r.IntN(50) == 0 {
+			return d + 500*time.Millisecond
+		}
+		return d
+	}
+}
+
 func upTo(least, most int) func(*rand.Rand) int {
 	return func(r *rand.Rand) int { return least + r.IntN(most-least+1) }
 }
