@@ -28,7 +28,9 @@ type Clock struct {
 	start time.Time
 	ahead func(time.Time) time.Duration
 	steps atomic.Pointer[[]step] // oldest first; never empty
-	mu    sync.Mutex             // held by who adds a step
+	leaps atomic.Int64
+	back  atomic.Int64 // nanoseconds by which the wall clock was set back
+	mu    sync.Mutex   // held by who adds a step
 }
 
 // A step is a moment since which the clocks differ otherwise than before.
@@ -58,6 +60,14 @@ func (c *Clock) At(t time.Time) time.Duration {
 	return c.at(mono, t.Round(0).Sub(c.start.Round(0))+c.ahead(t)-mono)
 }
 
+// Wall returns what the wall clock would show at t, a reading of [time.Now], had it never been
+// set back since the start. epoch is another one after each leap forward: the machine slept,
+// or the clock was set, which is not to be told apart.
+func (c *Clock) Wall(t time.Time) (wall time.Time, epoch int) {
+	c.At(t) // notes a step
+	return t.Round(0).Add(c.ahead(t) + time.Duration(c.back.Load())), int(c.leaps.Load())
+}
+
 // at is [Clock.At] for a reading of both clocks.
 func (c *Clock) at(mono, skew time.Duration) time.Duration {
 	steps := *c.steps.Load()
@@ -75,6 +85,11 @@ func (c *Clock) at(mono, skew time.Duration) time.Duration {
 	kept := steps[max(0, len(steps)+1-maxSteps):]
 	added := slices.Concat(kept, []step{{mono: mono, skew: skew, slept: at - mono}})
 	c.steps.Store(&added)
+	if d := skew - steps[len(steps)-1].skew; d < 0 {
+		c.back.Add(int64(-d))
+	} else {
+		c.leaps.Add(1)
+	}
 	return at
 }
 

@@ -96,3 +96,32 @@ func TestManyGoroutinesSeeOneSleep(t *testing.T) {
 	wg.Wait()
 	require.Len(t, *c.steps.Load(), 2)
 }
+
+func TestAWallClockThatIsSetBackGoesOnAsItWould(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ahead time.Duration
+		c := New(func(time.Time) time.Duration { return ahead })
+		began := time.Now().Round(0)
+		after := func(set time.Duration) (time.Duration, int) {
+			time.Sleep(second)
+			ahead += set
+			wall, epoch := c.Wall(time.Now())
+			return wall.Sub(began), epoch
+		}
+		for i, step := range []struct {
+			set   time.Duration
+			wall  time.Duration
+			epoch int
+		}{
+			{0, second, 0},
+			{-time.Hour, 2 * second, 0},
+			{10 * second, 13 * second, 1},
+			{-time.Second, 14 * second, 1},
+			{50 * time.Millisecond, 15*second + 50*time.Millisecond, 1}, // too little to be seen
+		} {
+			wall, epoch := after(step.set)
+			require.Equal(t, step.wall, wall, "step %d", i)
+			require.Equal(t, step.epoch, epoch, "step %d", i)
+		}
+	})
+}

@@ -199,7 +199,9 @@ func (r *receives) returned(a *received, now time.Time) {
 		r.e.stop.close(now)
 	}
 	end := pace.Answer{Asked: a.asked, Got: min(got, a.asked), New: len(fresh), Hungry: hungry, Sent: a.sent, Since: a.since}
-	end.Aged, end.Oldest, end.Youngest = ages(fresh)
+	wall, epoch := r.e.Clock.Wall(a.arrived)
+	end.Epoch = epoch
+	end.Aged, end.Oldest, end.Youngest = ages(fresh, wall)
 	r.e.dispatch(now)
 	r.e.pace.Answered(end, r.view(now))
 	r.e.settle.brisk = r.e.pace.Rate()*defaultLinger.Seconds() >= 1
@@ -284,13 +286,13 @@ func (r *receives) waited(a *received) bool {
 }
 
 // ages returns how many of the messages are received for the first time, and the ages of
-// the oldest and the youngest of these when they arrived.
-func ages(fresh []*Message) (n int, oldest, youngest time.Duration) {
+// the oldest and the youngest of these when they arrived, by the wall clock.
+func ages(fresh []*Message, arrived time.Time) (n int, oldest, youngest time.Duration) {
 	for _, m := range fresh {
 		if m.Delivery.Receives > 1 || m.Delivery.SentAt.IsZero() {
 			continue
 		}
-		age := m.arrived.Sub(m.Delivery.SentAt)
+		age := arrived.Sub(m.Delivery.SentAt)
 		if n++; n == 1 {
 			oldest, youngest = age, age
 		}

@@ -25,6 +25,7 @@ type ages struct {
 	waited    float64       // share of the latest answers
 	seen      int           // answers that the share is of
 	trial     trial
+	epoch     int // of our clock
 }
 
 // tolerance is how much older than fresh a message may seem that is fresh.
@@ -40,6 +41,9 @@ func (g *ages) of(age time.Duration) time.Duration {
 
 // note notes the ages of an answer, with so many receivers of those that there may be.
 func (g *ages) note(a Answer, took time.Duration, v View, receivers, most int) {
+	if a.Epoch != g.epoch {
+		*g = ages{epoch: a.Epoch}
+	}
 	waited := 0.0
 	if took > patient*v.Latency {
 		waited = 1

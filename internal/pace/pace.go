@@ -77,6 +77,7 @@ type Answer struct {
 	Aged       int           // new messages that nobody has received before; the ages are theirs, by two clocks that may differ
 	Oldest     time.Duration // since it was sent
 	Youngest   time.Duration
+	Epoch      int // of our clock: another one if it has leapt meanwhile, so that ages may be other figures than before
 	Failed     bool
 	Throttled  bool
 	Void       bool // it says nothing about the queue; another call will

@@ -112,6 +112,7 @@ func draw(seed uint64, old bool) *plan {
 	p.slowReceives()
 	p.lingers()
 	p.shortenWait()
+	p.lengthenRuns()
 	return p
 }
 
@@ -169,6 +170,15 @@ func (p *plan) load() {
 	}
 	p.options.BytesInFlight = 1<<20 + r.IntN(2<<20)
 	p.bulk = 10_000 + r.IntN(70_000)
+}
+
+// lengthenRuns gives a world of many messages runs that are long enough to drain it: seconds pass
+// between two runs, and a thousand that end after one message take longer than a world lasts.
+func (p *plan) lengthenRuns() {
+	const most = 50
+	if p.mode == counted {
+		p.options.MaxMessages = max(p.options.MaxMessages, p.messages/most)
+	}
 }
 
 func optionsFor(r *rand.Rand, p *plan) sluice.Options {

@@ -27,14 +27,17 @@ func (w *world) perMessage() float64 {
 }
 
 // trickle sends messages at random moments, rate a second, for d.
-func (w *world) trickle(rate float64, d time.Duration) (sent int) {
+func (w *world) trickle(rate float64, d time.Duration) (sent int) { return w.trickleFrom(0, rate, d) }
+
+// trickleFrom is trickle where n messages were sent before.
+func (w *world) trickleFrom(n int, rate float64, d time.Duration) (sent int) {
 	random := rand.New(rand.NewPCG(1, uint64(rate)))
 	for end := time.Now().Add(d); ; sent++ {
 		time.Sleep(time.Duration(random.ExpFloat64() / rate * 1e9))
 		if time.Now().After(end) {
 			return sent
 		}
-		w.send(sent, 1)
+		w.send(n+sent, 1)
 	}
 }
 

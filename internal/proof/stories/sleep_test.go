@@ -257,3 +257,28 @@ func TestAnIdleConsumerDoesNotLookAtTheClock(t *testing.T) {
 		require.NoError(w, stop())
 	})
 }
+
+// NTP sets a clock, or a virtual machine comes back with that of its snapshot. How old messages
+// are when they come is then another figure than before, and has to be found out once more.
+func TestAClockThatIsSetCostsFewCalls(t *testing.T) {
+	for by, most := range map[time.Duration]float64{
+		0: 0.25, time.Second: 0.3, 10 * time.Second: 0.3, time.Hour: 0.3, // as after a sleep
+		-time.Second: 0.25, -10 * time.Second: 0.25, -time.Hour: 0.25,
+	} {
+		t.Run(by.String(), func(t *testing.T) {
+			tell(t, func(w *world) {
+				w.slow(8 * time.Millisecond)
+				var m machine
+				c := w.on(&m, sluice.Options{BatchSize: 100, WaitTime: 5 * time.Second, VisibilityTimeout: 12 * time.Hour})
+				stop := w.run(c, w.handler(func(context.Context, []*sluice.Message) error { return nil }))
+				n := w.trickle(15, 2*time.Minute)
+				m.sleeps(by)
+				n += w.trickleFrom(n, 15, 3*time.Minute)
+				time.Sleep(30 * time.Second)
+				require.NoError(w, stop())
+				w.eachOnce(n)
+				require.LessOrEqual(w, w.perMessage(), most, "calls for each message")
+			})
+		})
+	}
+}
