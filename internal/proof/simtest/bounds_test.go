@@ -99,14 +99,15 @@ func (s *studied) receivesGoOn(inc int, l *lived) {
 		if k.stuffed() {
 			last = e.at
 		}
-		k.see(e)
-		// A life that cannot delete or give back what it holds does not receive more of it.
+		// A life that cannot delete or give back what it holds does not receive more of it, until this
+		// event perhaps.
 		idle := calls < s.options.Concurrency && !on && len(undeleted)+k.alive(returning, e.at) <= 10*s.options.Receivers &&
 			(s.mode != counted || received < s.options.MaxMessages)
 		if idle && e.at-last > longest {
 			s.breachf(e.at, "", "life %d has not received since %v", inc, last)
 			return
 		}
+		k.see(e)
 		switch {
 		case e.kind == paused:
 			on = true
