@@ -379,6 +379,9 @@ func (s *settling) result(c *settleCall, i int, again *retry, now time.Time) {
 		if why.Kind == fault.Lasting {
 			o.end = Denied
 		}
+		if c.kind == releasing && why.Kind == fault.Lost && !m.ending().unsure.IsZero() {
+			m.marks.gone = true // an earlier call has released it, although its answer was lost
+		}
 	}
 	if c.kind == deadLettering {
 		s.deadLetterEnded(m, o, now)
