@@ -199,9 +199,11 @@ func (r *receives) returned(a *received, now time.Time) {
 		r.e.stop.close(now)
 	}
 	end := pace.Answer{Asked: a.asked, Got: min(got, a.asked), New: len(fresh), Hungry: hungry, Sent: a.sent, Since: a.since}
-	wall, epoch := r.e.Clock.Wall(a.arrived)
-	end.Epoch = epoch
-	end.Aged, end.Oldest, end.Youngest = ages(fresh, wall)
+	if len(fresh) > 0 { // an idle run does not look at the clock
+		var wall time.Time
+		wall, end.Epoch = r.e.Clock.Wall(a.arrived)
+		end.Aged, end.Oldest, end.Youngest = ages(fresh, wall)
+	}
 	r.e.dispatch(now)
 	r.e.pace.Answered(end, r.view(now))
 	r.e.settle.brisk = r.e.pace.Rate()*defaultLinger.Seconds() >= 1

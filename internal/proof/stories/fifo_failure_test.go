@@ -2,6 +2,7 @@ package stories_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -289,4 +290,21 @@ func TestFollowersDoNotPayForADeadLetterThatIsRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// SQS refuses the receipt of a message that is back in a FIFO queue. So the second try says that
+// the first one had its effect.
+func TestAGroupWhoseReleaseAtAStopLostItsAnswerIsNotLeftBehind(t *testing.T) {
+	tell(t, func(w *world) {
+		w.groups()
+		for i := range 9 {
+			w.sendGroup("a", fmt.Sprint("a ", i))
+		}
+		c := w.consumer(sluice.Options{RetryDelay: func(*sluice.Message, error) time.Duration { return time.Minute }})
+		stop := w.run(c, w.handler(func(context.Context, []*sluice.Message) error { return errors.New("not yet") }))
+		time.Sleep(time.Second)
+		w.server.Inject(sqstest.Fault{Op: opChange, Err: sqstest.Reset(), After: true, Times: 1})
+		require.NoError(w, stop())
+		require.Len(w, w.left(), 9)
+	})
 }
