@@ -45,6 +45,7 @@ type received struct {
 
 	receives      *receives
 	asked         int
+	beside        int  // receives that were out when it was sent, itself included
 	alone         bool // nothing was in progress when it was sent, by a run that drains
 	probe         bool // it finds out whether receives are still refused
 	try           Attempt
@@ -88,9 +89,10 @@ func (r *receives) sendOne(n int, now time.Time) {
 	if !r.e.FIFO { // a receive of a FIFO queue that is repeated asks for as much as before
 		n = r.line.Size(n, now)
 	}
-	a := &received{receives: r, asked: n, since: r.e.pace.Sent(n), wait: r.pollTime()}
+	a := &received{receives: r, asked: n, since: r.e.pace.Sent(n), wait: r.line.Wait(r.pollTime())}
 	r.out++
 	r.asked += n
+	a.beside = r.out
 	a.alone = r.e.Drain && r.out == 1 && !r.busy()
 	a.try = Attempt{N: n}
 	if r.e.FIFO {
@@ -170,7 +172,7 @@ func (r *receives) view(now time.Time) pace.View {
 
 // returned takes in the end of a receive.
 func (r *receives) returned(a *received, now time.Time) {
-	r.e.report.took(a.arrived.Sub(a.sent), a.Err == nil && r.atOnce(a))
+	r.e.report.took(a.came().Sub(a.sent), a.Err == nil && r.atOnce(a))
 	if a.late {
 		r.returnedLate(a, now)
 		return
@@ -187,7 +189,9 @@ func (r *receives) returned(a *received, now time.Time) {
 	r.e.refusals.granted(opReceive, a.sent, now)
 	r.unread = 0
 	if len(a.Messages) > 0 {
-		r.line.Arrived(len(a.Messages), a.arrived.Sub(a.sent), a.arriving(), r.out+1)
+		r.line.Arrived(Arrival{
+			Asked: a.asked, Got: len(a.Messages), Bytes: a.bytes(), Took: a.arrived.Sub(a.sent), Arriving: a.arrived.Sub(a.came()), Out: max(a.beside, r.out+1),
+		})
 	}
 	hungry := r.e.calls.n < r.e.Concurrency && r.e.order.ready() < r.e.BatchSize
 	r.recovered()
@@ -198,11 +202,11 @@ func (r *receives) returned(a *received, now time.Time) {
 	if r.e.Drain && r.drained(a, got) {
 		r.e.stop.close(now)
 	}
-	end := pace.Answer{Asked: a.asked, Got: min(got, a.asked), New: len(fresh), Hungry: hungry, Sent: a.sent, Since: a.since}
+	end := pace.Answer{Asked: a.asked, Got: min(got, a.asked), New: len(fresh), Hungry: hungry, Sent: a.sent, Began: a.Began, Since: a.since}
 	if len(fresh) > 0 { // an idle run does not look at the clock
 		var wall time.Time
 		wall, end.Epoch = r.e.Clock.Wall(a.arrived)
-		end.Aged, end.Oldest, end.Youngest = ages(fresh, wall)
+		end.Aged, end.Oldest, end.Youngest = ages(fresh, wall.Add(a.came().Sub(a.arrived)))
 	}
 	r.e.dispatch(now)
 	r.e.pace.Answered(end, r.view(now))
@@ -211,16 +215,24 @@ func (r *receives) returned(a *received, now time.Time) {
 
 // atOnce reports whether a took no longer than any call does, as far as is known.
 func (r *receives) atOnce(a *received) bool {
-	first := r.e.report.latency == unseen && len(a.Messages) > 0 && a.arrived.Sub(a.sent) < time.Second
+	first := r.e.report.latency == unseen && len(a.Messages) > 0 && a.came().Sub(a.sent) < time.Second
 	return len(a.Messages) == maxEntries || first
 }
 
-// arriving returns how long the answer has been arriving.
-func (a *received) arriving() time.Duration {
-	if a.Began.IsZero() {
-		return 0
+// bytes returns how large the messages are that a has brought.
+func (a *received) bytes() (n int) {
+	for _, m := range a.Messages {
+		n += m.Delivery.Bytes
 	}
-	return a.arrived.Sub(a.Began)
+	return n
+}
+
+// came returns when the answer began to arrive, or was there if that was not seen.
+func (a *received) came() time.Time {
+	if a.Began.IsZero() {
+		return a.arrived
+	}
+	return a.Began
 }
 
 // overdue notes that a client has not returned in time. Another receive takes its place.
@@ -283,18 +295,17 @@ func (r *receives) busy() bool {
 // waited reports whether an answer took about as long as its receive was to wait for
 // messages, besides the time that any call takes.
 func (r *receives) waited(a *received) bool {
-	poll := r.pollTime()
-	return a.arrived.Sub(a.sent) >= poll*3/4+min(r.e.report.latency, poll/8)
+	return a.came().Sub(a.sent) >= a.wait*3/4+min(r.e.report.latency, a.wait/8)
 }
 
 // ages returns how many of the messages are received for the first time, and the ages of
-// the oldest and the youngest of these when they arrived, by the wall clock.
-func ages(fresh []*Message, arrived time.Time) (n int, oldest, youngest time.Duration) {
+// the oldest and the youngest of these when they came, by the wall clock.
+func ages(fresh []*Message, came time.Time) (n int, oldest, youngest time.Duration) {
 	for _, m := range fresh {
 		if m.Delivery.Receives > 1 || m.Delivery.SentAt.IsZero() {
 			continue
 		}
-		age := arrived.Sub(m.Delivery.SentAt)
+		age := came.Sub(m.Delivery.SentAt)
 		if n++; n == 1 {
 			oldest, youngest = age, age
 		}

@@ -9,15 +9,16 @@ import (
 // messages in an answer has no part in it, since SQS gives three where thousands wait.
 // What counts is how long the oldest message of an answer lay in the queue:
 //
-//	lay = (arrived − SentTimestamp) − fresh
+//	lay = (came − SentTimestamp) − fresh
 //
-// Here fresh is the age of a message that came while a receive waited for it: the way of
-// an answer, and what the two clocks differ by. An answer missed something if
-// lay > grace + 3·spread + 1 ms, where spread is how far the ages of fresh messages lie
-// apart, and if it was prompt: it came within four round trips, or brought what lay there
-// for longer than it took. A round trip is that of the calls which SQS answers at once. Where
-// even the quickest of the latest receives took longer, receives may all be slow; then it is
-// as long as that one, but no more than five times as long as other calls are.
+// An answer came when its first bytes did. Large ones go on arriving, for seconds on a slow
+// line, which says nothing about the queue. Here fresh is the age of a message that came while
+// a receive waited for it: the way of an answer, and what the two clocks differ by. An answer
+// missed something if lay > grace + 3·spread + 1 ms, where spread is how far the ages of fresh
+// messages lie apart, and if it was prompt: it came within four round trips, or brought what
+// lay there for longer than it took. A round trip is that of the calls which SQS answers at
+// once. Where even the quickest of the latest receives took longer, receives may all be slow;
+// then it is as long as that one, but no more than five times as long as other calls are.
 //
 //	              event at a time                       batches
 //	grace         0; when n ≥ 16 it is 3/2 L            since the last receive that came back not full
@@ -61,7 +62,8 @@ const (
 
 // A reading is what an answer says about the queue.
 type reading struct {
-	took   time.Duration
+	took   time.Duration // until it began to arrive
+	whole  time.Duration // until it was here
 	prompt bool          // its messages were there when the receive came, or nearly
 	full   bool          // there may be more of them
 	aged   bool          // it says how old its messages are
@@ -72,11 +74,11 @@ type reading struct {
 
 // read reads an answer.
 func (p *Pace) read(a Answer, v View) reading {
-	took := v.Now.Sub(a.Sent)
+	took := a.came(v.Now).Sub(a.Sent)
 	if a.Got > 0 {
 		p.trips.note(took)
 	}
-	r := reading{took: took, prompt: took <= prompt*p.trip(v), full: a.Got == a.Asked, aged: a.Aged > 0}
+	r := reading{took: took, whole: v.Now.Sub(a.Sent), prompt: took <= prompt*p.trip(v), full: a.Got == a.Asked, aged: a.Aged > 0}
 	if !r.aged {
 		return r
 	}
@@ -104,7 +106,7 @@ func (p *Pace) missed(a Answer, v View) bool {
 	lay := a.Oldest - p.ages.fresh - p.ages.tolerance()
 	switch {
 	case p.holds():
-		return !a.Since.IsZero() && lay > v.Now.Sub(a.Since)
+		return !a.Since.IsZero() && lay > a.came(v.Now).Sub(a.Since)
 	case p.n < plenty && p.Linger == 0:
 		return lay > 0
 	default:
@@ -176,7 +178,7 @@ func (p *Pace) worth() float64 {
 // the queue, then none for a while.
 func (p *Pace) sweep(r reading, a Answer, v View) {
 	if r.full || r.missed {
-		p.there = p.arrival.rate * p.row.behind(r, v.Now).Seconds()
+		p.there = p.arrival.rate * p.row.behind(a.came(v.Now).Add(-r.behind), v.Now).Seconds()
 	}
 	backlog := r.full && p.row.n > 1 && v.Now.Sub(p.row.since) > calm
 	step := 0.0
@@ -204,7 +206,7 @@ func (p *Pace) sweep(r reading, a Answer, v View) {
 // back, where answers only take longer: then it is the processor that is short, or SQS.
 func (p *Pace) more(step float64, r reading, now time.Time) {
 	const each = 4
-	slow := p.span.sluggish(r.took, p.out < plenty, now)
+	slow := p.span.sluggish(r.whole, p.out < plenty, now)
 	switch {
 	case p.out+1+len(p.benched) < p.allowed(): // it was not they that were too few
 	case p.n+step <= plenty:
@@ -239,10 +241,10 @@ func (w *row) note(r reading, a Answer, now time.Time) {
 }
 
 // behind returns for how long messages have been sent that are younger than all that
-// came.
-func (w *row) behind(r reading, now time.Time) time.Duration {
-	if at := now.Add(-r.behind); at.After(w.youngest) {
-		w.youngest = at
+// came. youngest is when the youngest one of the newest answer was sent.
+func (w *row) behind(youngest, now time.Time) time.Duration {
+	if youngest.After(w.youngest) {
+		w.youngest = youngest
 	}
 	return now.Sub(w.youngest)
 }

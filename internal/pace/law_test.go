@@ -309,6 +309,28 @@ func TestABurstAfterCalmIsReceivedByAllReceiversHoweverSlowTheyAre(t *testing.T)
 	}
 }
 
+func TestABacklogOfLargeMessagesOnSlowLinksIsReceivedByAllReceivers(t *testing.T) {
+	const old, receivers = 2000, 16
+	for _, heavy := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond, time.Second} {
+		for name, answers := range map[string]func(*rand.Rand) int{"full": nil, "1 to 3": upTo(1, 3), "1 to 10": upTo(1, 10)} {
+			for _, share := range []float64{0, 0.5} { // of what all receivers can bring, while it goes on
+				for _, size := range []int{1, 10, 100} {
+					rate := share * receivers / heavy.Seconds()
+					l := &loop{Config: events(10_000), trip: always(8 * time.Millisecond), heavy: heavy, size: answers, old: old, rate: steady(rate)}
+					l.Batch, l.Receivers, l.WaitTime = size, receivers, 2*time.Second
+					best := old * heavy.Seconds() / receivers / (1 - share) // seconds, with all receivers
+					held := 0
+					if size > 1 {
+						held = int(2 * rate) // that are left for a receive to bring several
+					}
+					left := l.run(time.Duration(2*best+30) * time.Second).left[int(2*best+20)]
+					require.LessOrEqual(t, left, 20+size/4+held, "%v for each message, answers %s, %v messages a second besides, batches of %d: %.0f s would do", heavy, name, rate, size, best)
+				}
+			}
+		}
+	}
+}
+
 func TestAnswersThatAreSlowNowAndThenLetNoMoreReceivesWait(t *testing.T) {
 	for _, trip := range []time.Duration{8 * time.Millisecond, 20 * time.Millisecond} {
 		for _, rate := range []float64{0.3, 1, 3, 15} {

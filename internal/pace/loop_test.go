@@ -25,6 +25,7 @@ type loop struct {
 	old     int                            // messages that were sent before
 	within  time.Duration                  // of so long; 0: an hour
 	slower  int                            // times as long as other calls take receives; 0: as long
+	heavy   time.Duration                  // that each message takes to arrive, once its answer has begun to
 	seed    uint64
 	p       *pace.Pace
 	r       *rand.Rand
@@ -55,7 +56,8 @@ type poll struct {
 	asked int
 	sent  time.Duration
 	since time.Time
-	back  time.Duration // time that the answer takes
+	back  time.Duration // time that the answer takes until it begins to arrive
+	began time.Duration // when it did
 	got   []letter
 }
 
@@ -173,17 +175,20 @@ func (l *loop) take(q *poll) {
 	l.answer(q)
 }
 
-func (l *loop) answer(q *poll) { l.after(q.back, func() { l.arrived(q) }) }
+func (l *loop) answer(q *poll) {
+	q.began = l.now + q.back
+	l.after(q.back+time.Duration(len(q.got))*l.heavy, func() { l.arrived(q) })
+}
 
 // arrived is the arrival of an answer at the consumer.
 func (l *loop) arrived(q *poll) {
 	l.out--
-	a := pace.Answer{Asked: q.asked, Got: len(q.got), New: len(q.got), Hungry: true, Sent: began.Add(q.sent), Since: q.since}
+	a := pace.Answer{Asked: q.asked, Got: len(q.got), New: len(q.got), Hungry: true, Sent: began.Add(q.sent), Began: began.Add(q.began), Since: q.since}
 	l.got += len(q.got)
 	for i, m := range q.got {
 		l.batch = append(l.batch, l.now)
 		l.waits = append(l.waits, l.now-m.sent)
-		age := (l.now - m.stamp).Truncate(time.Millisecond)
+		age := (q.began - m.stamp).Truncate(time.Millisecond)
 		if i == 0 {
 			a.Oldest, a.Youngest = age, age
 		}

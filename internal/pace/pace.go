@@ -73,14 +73,24 @@ type Answer struct {
 	New        int  // of those it got: messages that were not in hand already
 	Hungry     bool // handlers had nothing to do when it came
 	Sent       time.Time
+	Began      time.Time     // when it began to arrive; zero: that was not seen
 	Since      time.Time     // what [Pace.Sent] said when it went out; zero: nothing is known
 	Aged       int           // new messages that nobody has received before; the ages are theirs, by two clocks that may differ
-	Oldest     time.Duration // since it was sent
+	Oldest     time.Duration // since it was sent, when the answer began to arrive
 	Youngest   time.Duration
 	Epoch      int // of our clock: another one if it has leapt meanwhile, so that ages may be other figures than before
 	Failed     bool
 	Throttled  bool
 	Void       bool // it says nothing about the queue; another call will
+}
+
+// came returns when SQS had its answer here: large messages go on arriving for as long as the
+// line takes, and that says nothing about the queue.
+func (a *Answer) came(now time.Time) time.Time {
+	if a.Began.IsZero() {
+		return now
+	}
+	return a.Began
 }
 
 // Pace is the model. The zero value is not usable; see [New].
@@ -304,7 +314,7 @@ func (p *Pace) holdBack(a Answer, v View) {
 	if v.Waiting == 0 || v.Due.IsZero() {
 		return
 	}
-	if v.Now.Sub(a.Sent) > calm || p.arrival.jumped {
+	if a.came(v.Now).Sub(a.Sent) > calm || p.arrival.jumped {
 		p.hold = 0 // the queue was idle, or has woken up: nothing is known of what comes next
 	}
 	left := v.Due.Sub(v.Now)

@@ -25,7 +25,12 @@ type nature struct {
 	pulls  []float64 // factors of the latency, one after another, each for a phase; none: 1
 
 	receives int // times as long as those of other calls are the ways of a receive; 0: as long
+
+	heavy time.Duration // that a large answer goes on arriving, where there are bytes; 0: it is there at once
 }
+
+// large is how many bytes a large answer has: ten messages of most worlds have about as many.
+const large = 10_000
 
 // phase is how long a distribution lasts where it changes.
 const phase = 10 * time.Second
@@ -66,6 +71,21 @@ func (p *plan) slowReceives() {
 	if r.Float64() < 0.2 && p.roundTrip() <= slow {
 		p.nature.receives = oneOf(r, 2, 3, 5)
 	}
+}
+
+// slowLinks draws whether large answers take long to arrive. They do in one world of five,
+// unless calls are slow there anyway, and for no longer than a first one can that has waited.
+func (p *plan) slowLinks() {
+	const slow = 200 * time.Millisecond
+	r := die(p.seed).named("links").rand()
+	if r.Float64() < 0.2 && p.roundTrip() <= slow {
+		p.nature.heavy = min(oneOf(r, 300*time.Millisecond, time.Second, 3*time.Second), p.options.VisibilityTimeout/5)
+	}
+}
+
+// arriving is how long an answer of so many bytes goes on arriving.
+func (n *nature) arriving(bytes int64) time.Duration {
+	return time.Duration(float64(n.heavy) * min(1, float64(bytes)/large))
 }
 
 // someSizes draws how large answers are: always the same, or up to ten; one in three
@@ -168,10 +188,18 @@ func (p *plan) plainTrip() time.Duration {
 	return trip
 }
 
+// roundTrip is the same of a world: with the time that a large answer goes on arriving.
+func (w *world) roundTrip() time.Duration {
+	if w.level == atSeam {
+		return w.plan.roundTrip()
+	}
+	return w.plan.roundTrip() + w.nature.heavy
+}
+
 // plain reports whether answers bring all there is, up to ten messages.
 func (n *nature) plain() bool { return n.servers == 0 && n.sizes == nil && n.empty == 0 }
 
 func (n *nature) String() string {
-	return fmt.Sprintf("%d servers, disorder %d, answers %v, empty %v; ways lognormal %v %v, tails %v %v, times %v, receives times %d",
-		n.servers, n.disorder, n.sizes, n.empty, n.median, n.sigma, n.tails, n.tail, n.pulls, n.receives)
+	return fmt.Sprintf("%d servers, disorder %d, answers %v, empty %v; ways lognormal %v %v, tails %v %v, times %v, receives times %d, large answers %v",
+		n.servers, n.disorder, n.sizes, n.empty, n.median, n.sigma, n.tails, n.tail, n.pulls, n.receives, n.heavy)
 }

@@ -238,7 +238,10 @@ func (r road) Do(req *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, errors.Join(err, t.lost)
 	}
-	resp.Body = &stretch{ReadCloser: resp.Body, trip: t, ctx: ctx, done: func() { stop(); cancel() }, left: resp.ContentLength / 2}
+	resp.Body = &stretch{
+		ReadCloser: resp.Body, trip: t, ctx: ctx, done: func() { stop(); cancel() },
+		slow: r.w.nature.arriving(resp.ContentLength), left: resp.ContentLength / 2,
+	}
 	return resp, nil
 }
 
@@ -248,10 +251,23 @@ type stretch struct {
 	trip trip
 	ctx  context.Context
 	done func()
-	left int64 // bytes until it breaks, if it does
+	slow time.Duration // from its first bytes to the others
+	some bool          // the first ones are here
+	left int64         // bytes until it breaks, if it does
 }
 
 func (s *stretch) Read(p []byte) (int, error) {
+	const first = 16
+	switch {
+	case s.slow > 0 && !s.some:
+		s.some = true
+		p = p[:min(first, len(p))]
+	case s.slow > 0:
+		if err := sleep(s.ctx, s.slow); err != nil {
+			return 0, err
+		}
+		s.slow = 0
+	}
 	if !s.trip.halved && !s.trip.stalls {
 		return s.ReadCloser.Read(p)
 	}

@@ -110,6 +110,7 @@ func draw(seed uint64, old bool) *plan {
 	p.demands()
 	p.natures()
 	p.slowReceives()
+	p.slowLinks()
 	p.lingers()
 	p.shortenWait()
 	p.lengthenRuns()

@@ -57,9 +57,9 @@ func tellBoth(t *testing.T, story func(w *world)) {
 	})
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, opts ...sqstest.Option) *world {
 	t.Helper()
-	s := sqstest.New()
+	s := sqstest.New(opts...)
 	w := &world{T: t, server: s, client: s, began: time.Now(), live: map[string]bool{}}
 	w.url = s.MustCreateQueue("orders", nil)
 	return w

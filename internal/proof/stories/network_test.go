@@ -2,6 +2,7 @@ package stories_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -326,6 +329,80 @@ func TestASlowLineBringsEachMessageOnce(t *testing.T) {
 				w.eachOnce(n)
 				require.NoError(w, stop())
 			})
+		})
+	}
+}
+
+// slowLines are slow lines, one for each answer, as with connections that are far away.
+type slowLines struct {
+	sqs.HTTPClient
+
+	rate float64
+}
+
+func (l slowLines) Do(r *http.Request) (*http.Response, error) {
+	return (&slowLine{HTTPClient: l.HTTPClient, rate: l.rate}).Do(r)
+}
+
+// Each answer goes on arriving for half a second or longer, which is no sign that it has waited
+// for its messages: they had been in the queue for ten minutes. Nor do full ones that take more
+// than a quarter of the lease share a line.
+func TestABacklogOfLargeMessagesIsReceivedOverAsManySlowLinesAsThereMayBe(t *testing.T) {
+	const receivers = 16
+	short := sqstest.AnswerSize(func(r *rand.Rand) int { return 1 + r.IntN(3) })
+	batches := sluice.Options{BatchSize: 100, WaitTime: 10 * time.Second}
+	for name, c := range map[string]struct {
+		opts    sluice.Options
+		answers sqstest.Option
+		rate    float64 // of a line
+		body    int
+	}{
+		"short answers":                         {sluice.Options{}, short, 0.2e6, 100 << 10},
+		"short answers, in batches":             {batches, short, 0.2e6, 100 << 10},
+		"short answers, by the SDK":             {sluice.Options{SDKCalls: true}, short, 0.2e6, 100 << 10},
+		"short answers, by the SDK, in batches": {sluice.Options{SDKCalls: true, BatchSize: 100, WaitTime: 10 * time.Second}, short, 0.2e6, 100 << 10},
+		"full answers":                          {sluice.Options{}, sqstest.Servers(1), 0.3e6, 250 << 10},
+		"full answers, in batches":              {batches, sqstest.Servers(1), 0.3e6, 250 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 600
+				w := newWorld(t, c.answers, sqstest.Latency(sqstest.FixedDelay(10*time.Millisecond)))
+				w.client = w.server.Client(func(o *sqs.Options) { o.HTTPClient = slowLines{w.server.HTTPClient(), c.rate} })
+				body := strings.Repeat("x", c.body)
+				for range n {
+					w.server.Send(w.url, body)
+				}
+				time.Sleep(10 * time.Minute)
+				c.opts.Receivers = receivers
+				stop := w.run(w.consumer(c.opts), w.handler(nil))
+				best := time.Duration(float64(n*c.body) / c.rate / receivers * 1e9)
+				time.Sleep(2*best + 40*time.Second) // it begins with one receive
+				require.NoError(w, stop())
+				w.eachOnce(n)
+			})
+		})
+	}
+}
+
+// A message may come at the end of a long poll, and go on arriving for so long that its lease
+// would be over if it had come at the beginning. Nobody can know when it did.
+func TestALargeMessageThatComesAtTheEndOfALongPollIsHandledAtOnce(t *testing.T) {
+	for _, opts := range []sluice.Options{{}, {SDKCalls: true}, {BatchSize: 10, WaitTime: time.Second}, {VisibilityTimeout: 20 * time.Second}} {
+		tell(t, func(w *world) {
+			const n, rate = 40, 0.1e6
+			w.client = w.server.Client(func(o *sqs.Options) { o.HTTPClient = slowLines{w.server.HTTPClient(), rate} })
+			stop := w.run(w.consumer(opts), w.handler(nil))
+			size := int(rate * cmp.Or(opts.VisibilityTimeout, 30*time.Second).Seconds() * 0.38)
+			r := rand.New(rand.NewPCG(1, 2))
+			for range n {
+				time.Sleep(time.Duration(30+40*r.Float64()) * time.Second)
+				w.server.Send(w.url, strings.Repeat("x", min(size, 1<<20)))
+			}
+			time.Sleep(5 * time.Minute)
+			require.NoError(w, stop())
+			require.Equal(w, n, w.handled())
+			require.LessOrEqual(w, w.counts().Deliveries, n+2, "the first ones, of which nothing was known")
 		})
 	}
 }
