@@ -114,13 +114,14 @@ func (l *Line) noteSize(a Arrival) {
 
 // bears returns how many receives may be out if the largest answers take so many seconds to
 // arrive, now that there are a.Out: as many as take a quarter of a lease, if they share the
-// line. If they do not, there may be one more: it would arrive in time all the same.
+// line. If they do not, there may be one more, and no fewer than before: what it brings would
+// arrive in time all the same.
 func (l *Line) bears(a Arrival, largest float64) float64 {
 	const likely = 2.0 / 3 // of the speed of one that is alone have those that share nothing
 	l.noteShare(a)
 	bears := max(1, float64(a.Out)*(l.lease/4).Seconds()/largest)
 	if l.share >= likely {
-		bears = max(bears, float64(a.Out+1))
+		bears = max(bears, float64(a.Out+1), l.most)
 	}
 	return bears
 }

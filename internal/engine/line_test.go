@@ -40,6 +40,7 @@ func TestALineBearsFewReceivesWhereTheNextAnswersMayBeLarger(t *testing.T) {
 	require.True(t, l.Takes(2))
 	require.False(t, l.Takes(3), "receives for ten would take 6 s each")
 	l = engine.NewLine(20 * time.Second)
+	l.Arrived(arrival(2, 10, 400*time.Millisecond, 1))
 	for range 40 {
 		l.Arrived(arrival(2, 10, 800*time.Millisecond, 2))
 	}
@@ -63,6 +64,8 @@ func TestLinesThatAreNotSharedBearAsManyReceivesAsThereMayBe(t *testing.T) {
 		now = now.Add(9 * time.Second)
 	}
 	require.Equal(t, 21, out)
+	l.Arrived(arrival(10, 10, 9*time.Second, 1))
+	require.True(t, l.Takes(20), "the first one that was sent of many")
 	require.Equal(t, 10, l.Size(10, now))
 	for range 4 {
 		l.Arrived(arrival(10, 10, 9*time.Second*time.Duration(out), out))
