@@ -113,8 +113,9 @@ type Options struct {
 
 	// PollTime is how long one receive waits at SQS for a first message: whole seconds, 1 s to
 	// 20 s. 0 means 20 s. It is shortened to two thirds of VisibilityTimeout and to four fifths
-	// of ShutdownTimeout, but not below 1 s. A stop waits for the receives that are out, so
-	// tests may want a shorter one.
+	// of ShutdownTimeout, but not below 1 s, and where messages take seconds to arrive, so that
+	// one that comes late has some of its lease left. A stop waits for the receives that are out,
+	// so tests may want a shorter one.
 	PollTime time.Duration
 
 	// HandlerTimeout is how long one handler call may take, up to 12 h. After it the call's context

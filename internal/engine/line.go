@@ -13,10 +13,10 @@ const (
 
 // A Line is what is known of the network on which answers come. Receives mostly share what
 // there is of a slow one: with too many at once, none arrives before its messages are visible
-// to others again. So it bounds how many are out, how much they ask for, and how long they
-// wait, and says how long to wait for them. Where each has a line of its own, as on connections to a region that is far
-// away, it bounds nothing: answers come as fast as one does that is alone. It is not for
-// concurrent use.
+// to others again. So it bounds how many are out, how much they ask for and how long they wait
+// at SQS, and says how long to wait for them. Where each has a line of its own, as on
+// connections to a region that is far away, it does not bound how many there are: each comes
+// as fast as one that is alone. It is not for concurrent use.
 type Line struct {
 	lease   time.Duration // how long messages are hidden
 	margin  time.Duration

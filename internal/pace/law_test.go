@@ -331,6 +331,12 @@ func TestABacklogOfLargeMessagesOnSlowLinksIsReceivedByAllReceivers(t *testing.T
 	}
 }
 
+func TestWhereLargeMessagesShareALineReceiversBeyondSixteenComeSlowly(t *testing.T) {
+	l := &loop{Config: events(10_000), trip: always(8 * time.Millisecond), heavy: 2 * time.Millisecond, shared: true, size: upTo(1, 3), old: 20_000, rate: steady(100)}
+	l.Receivers = 46
+	require.LessOrEqual(t, l.run(6*time.Second).most, 36, "answers take longer, the more there are")
+}
+
 func TestAnswersThatAreSlowNowAndThenLetNoMoreReceivesWait(t *testing.T) {
 	for _, trip := range []time.Duration{8 * time.Millisecond, 20 * time.Millisecond} {
 		for _, rate := range []float64{0.3, 1, 3, 15} {

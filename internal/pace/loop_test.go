@@ -26,6 +26,7 @@ type loop struct {
 	within  time.Duration                  // of so long; 0: an hour
 	slower  int                            // times as long as other calls take receives; 0: as long
 	heavy   time.Duration                  // that each message takes to arrive, once its answer has begun to
+	shared  bool                           // so much longer as receives are out
 	seed    uint64
 	p       *pace.Pace
 	r       *rand.Rand
@@ -177,7 +178,11 @@ func (l *loop) take(q *poll) {
 
 func (l *loop) answer(q *poll) {
 	q.began = l.now + q.back
-	l.after(q.back+time.Duration(len(q.got))*l.heavy, func() { l.arrived(q) })
+	arriving := time.Duration(len(q.got)) * l.heavy
+	if l.shared {
+		arriving *= time.Duration(l.out)
+	}
+	l.after(q.back+arriving, func() { l.arrived(q) })
 }
 
 // arrived is the arrival of an answer at the consumer.
