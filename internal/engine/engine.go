@@ -60,7 +60,7 @@ type LateBatch interface{ Overdue(errs []error) }
 // An Answer is what a receive has brought.
 type Answer struct {
 	Messages []*Message
-	Began    time.Time // when it began to arrive; zero: that was not seen
+	Began    time.Time // when its body began to arrive; zero: that was not seen
 	Err      error
 }
 

@@ -202,7 +202,7 @@ func (r *receives) returned(a *received, now time.Time) {
 	if r.e.Drain && r.drained(a, got) {
 		r.e.stop.close(now)
 	}
-	end := pace.Answer{Asked: a.asked, Got: min(got, a.asked), New: len(fresh), Hungry: hungry, Sent: a.sent, Began: a.Began, Since: a.since}
+	end := pace.Answer{Asked: a.asked, Got: min(got, a.asked), New: len(fresh), Hungry: hungry, Sent: a.sent, Began: a.came(), Since: a.since}
 	if len(fresh) > 0 { // an idle run does not look at the clock
 		var wall time.Time
 		wall, end.Epoch = r.e.Clock.Wall(a.arrived)
@@ -227,9 +227,10 @@ func (a *received) bytes() (n int) {
 	return n
 }
 
-// came returns when the answer began to arrive, or was there if that was not seen.
+// came returns when the answer began to arrive. If that was not seen, or it brought nothing that
+// could take long, it is when it was there.
 func (a *received) came() time.Time {
-	if a.Began.IsZero() {
+	if a.Began.IsZero() || len(a.Messages) == 0 {
 		return a.arrived
 	}
 	return a.Began
@@ -295,7 +296,7 @@ func (r *receives) busy() bool {
 // waited reports whether an answer took about as long as its receive was to wait for
 // messages, besides the time that any call takes.
 func (r *receives) waited(a *received) bool {
-	return a.came().Sub(a.sent) >= a.wait*3/4+min(r.e.report.latency, a.wait/8)
+	return a.arrived.Sub(a.sent) >= a.wait*3/4+min(r.e.report.latency, a.wait/8)
 }
 
 // ages returns how many of the messages are received for the first time, and the ages of

@@ -72,12 +72,12 @@ type deadline struct {
 	stage  atomic.Int32
 	spare  bool // the call is over, and another one may have it; owned by the caller's goroutine
 
-	silence, lease time.Duration // after a sign of life; and after the first one. 0: the limit stays
+	silence, lease time.Duration // after a sign of life; and after the first one of the body. 0: the limit stays
 	overdue        overdue       // nil: the call is waited for
 
 	values context.Context //nolint:containedctx // what else there is to find in the context; nil: nothing
 
-	first time.Time // when the answer began to arrive; zero: no such thing was seen; owned by the client's goroutine
+	first time.Time // when the body of the answer began to arrive; zero: no such thing was seen; owned by the client's goroutine
 	body  body
 }
 
@@ -249,16 +249,20 @@ func (d *deadline) late(err error) error {
 	return &lateError{time.Since(d.began), err}
 }
 
-// alive notes a sign of life of the answer.
-func (d *deadline) alive() {
+// alive notes a sign of life of the answer: some of its body, or only its headers, which a proxy
+// may send before there is an answer.
+func (d *deadline) alive(body bool) {
 	if d.silence == 0 {
 		return
 	}
 	now := time.Now()
-	if d.first.IsZero() {
+	if body && d.first.IsZero() {
 		d.first = now
 	}
-	limit := min(now.Sub(d.epoch)+d.silence, d.first.Sub(d.epoch)+d.lease)
+	limit := now.Sub(d.epoch) + d.silence
+	if !d.first.IsZero() {
+		limit = min(limit, d.first.Sub(d.epoch)+d.lease)
+	}
 	if int64(limit) > d.limit.Load() {
 		d.limit.Store(int64(limit))
 	}
@@ -270,7 +274,7 @@ func watch(ctx context.Context, answer *http.Response) {
 	if !ok || answer == nil || answer.Body == nil {
 		return
 	}
-	d.alive()
+	d.alive(false)
 	d.body = body{ReadCloser: answer.Body, deadline: d, left: maxAnswer}
 	if answer.ContentLength > maxAnswer {
 		d.body.left = 0
@@ -294,7 +298,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
 	if n > 0 {
 		b.left -= n
-		b.deadline.alive()
+		b.deadline.alive(true)
 	}
 	return n, err
 }

@@ -89,7 +89,7 @@ func TestADeadlineThatMayBeSomebodysIsNotKept(t *testing.T) {
 // alive lets an answer begin to arrive, and waits for longer than the first limit.
 func alive(d *deadline) {
 	time.Sleep(900 * time.Millisecond)
-	d.alive()
+	d.alive(true)
 	time.Sleep(900 * time.Millisecond)
 }
 

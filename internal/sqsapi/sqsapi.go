@@ -116,7 +116,7 @@ func (r *fetching) overdue(err error) {
 	r.ask.Late.Overdue(Requesting(err))
 }
 
-// Fetch makes a receive. began is when its answer began to arrive; zero: that was not
+// Fetch makes a receive. began is when the body of its answer began to arrive; zero: that was not
 // seen. The receive is cut when nothing has come for as long as it may take, or when the
 // answer has been arriving for as long as the messages are hidden.
 func (q *Queue) Fetch(ctx context.Context, f Fetch) (began time.Time, err error) {

@@ -385,6 +385,66 @@ func TestABacklogOfLargeMessagesIsReceivedOverAsManySlowLinesAsThereMayBe(t *tes
 	}
 }
 
+// A hasty proxy sends headers before it knows the answer.
+type hasty struct{ sqs.HTTPClient }
+
+func (h hasty) Do(r *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), opReceive) {
+		return h.HTTPClient.Do(r)
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: &laterBody{call: func() (*http.Response, error) { return h.HTTPClient.Do(r) }}, ContentLength: -1,
+	}, nil
+}
+
+type laterBody struct {
+	call func() (*http.Response, error)
+	body io.ReadCloser
+}
+
+func (b *laterBody) Read(p []byte) (int, error) {
+	if b.body == nil {
+		answer, err := b.call()
+		if err != nil {
+			return 0, err
+		}
+		b.body = answer.Body
+	}
+	return b.body.Read(p)
+}
+
+func (b *laterBody) Close() error {
+	if b.body == nil {
+		return nil
+	}
+	return b.body.Close()
+}
+
+// A receive that waits for a message has waited, whatever came before its answer.
+func TestHeadersThatComeBeforeTheirAnswersChangeNothing(t *testing.T) {
+	for _, opts := range []sluice.Options{{}, {SDKCalls: true}, {BatchSize: 10, WaitTime: time.Second}} {
+		tell(t, func(w *world) {
+			const n = 100
+			w.client = w.server.Client(func(o *sqs.Options) { o.HTTPClient = hasty{w.server.HTTPClient()} })
+			stop := w.run(w.consumer(opts), w.handler(nil))
+			r := rand.New(rand.NewPCG(1, 2))
+			for i := range n {
+				time.Sleep(time.Duration(r.ExpFloat64() * 7e9))
+				w.send(i, 1)
+			}
+			require.NoError(w, stop())
+			w.eachOnce(n)
+			require.LessOrEqual(w, w.calls(opReceive), n+10)
+			w.send(n, n)
+			began := time.Now()
+			require.NoError(w, w.consumer(opts).Drain(w.Context(), w.handler(nil)))
+			require.Less(w, time.Since(began), 30*time.Second)
+			w.eachOnce(2 * n)
+		})
+	}
+}
+
 // A message may come at the end of a long poll, and go on arriving for so long that its lease
 // would be over if it had come at the beginning. Nobody can know when it did.
 func TestALargeMessageThatComesAtTheEndOfALongPollIsHandledAtOnce(t *testing.T) {
