@@ -286,7 +286,7 @@ type slowBody struct {
 }
 
 func (b *slowBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p[:min(len(p), 16<<10)])
+	n, err := b.ReadCloser.Read(p[:min(len(p), 4<<10)])
 	b.line.mu.Lock()
 	if now := time.Now(); b.line.free.Before(now) {
 		b.line.free = now
@@ -357,12 +357,12 @@ func TestABacklogOfLargeMessagesIsReceivedOverAsManySlowLinesAsThereMayBe(t *tes
 		rate    float64 // of a line
 		body    int
 	}{
-		"short answers":                         {sluice.Options{}, short, 0.2e6, 100 << 10},
-		"short answers, in batches":             {batches, short, 0.2e6, 100 << 10},
-		"short answers, by the SDK":             {sluice.Options{SDKCalls: true}, short, 0.2e6, 100 << 10},
-		"short answers, by the SDK, in batches": {sluice.Options{SDKCalls: true, BatchSize: 100, WaitTime: 10 * time.Second}, short, 0.2e6, 100 << 10},
-		"full answers":                          {sluice.Options{}, sqstest.Servers(1), 0.3e6, 250 << 10},
-		"full answers, in batches":              {batches, sqstest.Servers(1), 0.3e6, 250 << 10},
+		"short answers":                         {sluice.Options{}, short, 50e3, 25 << 10},
+		"short answers, in batches":             {batches, short, 50e3, 25 << 10},
+		"short answers, by the SDK":             {sluice.Options{SDKCalls: true}, short, 50e3, 25 << 10},
+		"short answers, by the SDK, in batches": {sluice.Options{SDKCalls: true, BatchSize: 100, WaitTime: 10 * time.Second}, short, 50e3, 25 << 10},
+		"full answers":                          {sluice.Options{}, sqstest.Servers(1), 36e3, 30 << 10},
+		"full answers, in batches":              {batches, sqstest.Servers(1), 36e3, 30 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -450,14 +450,14 @@ func TestHeadersThatComeBeforeTheirAnswersChangeNothing(t *testing.T) {
 func TestALargeMessageThatComesAtTheEndOfALongPollIsHandledAtOnce(t *testing.T) {
 	for _, opts := range []sluice.Options{{}, {SDKCalls: true}, {BatchSize: 10, WaitTime: time.Second}, {VisibilityTimeout: 20 * time.Second}} {
 		tell(t, func(w *world) {
-			const n, rate = 40, 0.1e6
+			const n, rate = 40, 10e3
 			w.client = w.server.Client(func(o *sqs.Options) { o.HTTPClient = slowLines{w.server.HTTPClient(), rate} })
 			stop := w.run(w.consumer(opts), w.handler(nil))
 			size := int(rate * cmp.Or(opts.VisibilityTimeout, 30*time.Second).Seconds() * 0.38)
 			r := rand.New(rand.NewPCG(1, 2))
 			for range n {
 				time.Sleep(time.Duration(30+40*r.Float64()) * time.Second)
-				w.server.Send(w.url, strings.Repeat("x", min(size, 1<<20)))
+				w.server.Send(w.url, strings.Repeat("x", size))
 			}
 			time.Sleep(5 * time.Minute)
 			require.NoError(w, stop())
