@@ -170,7 +170,7 @@ func (k *leaseKeeper) overdue(now time.Duration) {
 			}
 		}
 		if now > h.until && !h.dead && !h.lost {
-			if h.tried < h.until-k.options.VisibilityTimeout*7/10 && !h.failed && !k.undecodable(m) && !k.broken(m) && k.mayRenew(h) {
+			if !k.tried(h) && !h.failed && !k.undecodable(m) && !k.broken(m, now) && k.mayRenew(h) {
 				k.breachf(now, m, "life %d let a lease end at %v and has not tried to renew it since %v", k.inc, h.until, h.tried)
 			}
 			h.lost = true
@@ -182,16 +182,21 @@ func (k *leaseKeeper) overdue(now time.Duration) {
 	}
 }
 
-// broken reports whether another message of a FIFO group has failed or is lost. Those
-// behind it are given back, and that may have to wait for calls that are slow: then
-// their leases end instead, which has the same effect.
-func (k *leaseKeeper) broken(message string) bool {
+// tried reports whether a renewal was tried late enough in a lease.
+func (k *leaseKeeper) tried(h *holding) bool {
+	return h.tried >= h.until-k.options.VisibilityTimeout*7/10
+}
+
+// broken reports whether another message of a FIFO group has failed or is lost, or is lost
+// now, although it was tried or since its body fails. Those behind it are given back, and that may have to wait for
+// calls that are slow: then their leases end instead, which has the same effect.
+func (k *leaseKeeper) broken(message string, now time.Duration) bool {
 	if !k.fifo {
 		return false
 	}
 	group := k.groupOf(message)
 	for other, h := range k.of {
-		if other != message && (h.dead || h.lost || h.failed) && k.groupOf(other) == group {
+		if other != message && (h.dead || h.lost || h.failed || now > h.until && (k.tried(h) || k.undecodable(other))) && k.groupOf(other) == group {
 			return true
 		}
 	}
