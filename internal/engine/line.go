@@ -86,11 +86,12 @@ func (l *Line) Arrived(a Arrival) {
 		l.margin = max(leastMargin, l.margin-l.margin/8)
 	}
 	l.noteSize(a)
+	l.noteShare(a)
 	bears := float64(unbounded)
 	l.fits = 0
 	if a.Arriving > 0 {
 		l.fits = max(1, int(min(allTen, 2.0/5*l.lease.Seconds()/l.slowest)))
-		bears = l.bears(a, l.largest*l.slowest)
+		bears = l.bears(a.Out)
 	}
 	if l.most > 0 {
 		bears = min(bears, 2*l.most+1) // one quick answer among slow ones says little
@@ -112,16 +113,14 @@ func (l *Line) noteSize(a Arrival) {
 	l.slowest = max(l.slowest-l.slowest/slowly, a.Arriving.Seconds()/float64(a.Got))
 }
 
-// bears returns how many receives may be out if the largest answers take so many seconds to
-// arrive, now that there are a.Out: as many as take a quarter of a lease, if they share the
-// line. If they do not, there may be one more, and no fewer than before: what it brings would
-// arrive in time all the same.
-func (l *Line) bears(a Arrival, largest float64) float64 {
+// bears returns how many receives may be out, now that there are so many: as many as let the
+// largest answers arrive in a quarter of a lease, if they share the line. If they do not, there
+// may be one more, and no fewer than before: what it brings would arrive in time all the same.
+func (l *Line) bears(out int) float64 {
 	const likely = 2.0 / 3 // of the speed of one that is alone have those that share nothing
-	l.noteShare(a)
-	bears := max(1, float64(a.Out)*(l.lease/4).Seconds()/largest)
+	bears := max(1, float64(out)*(l.lease/4).Seconds()/(l.largest*l.slowest))
 	if l.share >= likely {
-		bears = max(bears, float64(a.Out+1), l.most)
+		bears = max(bears, float64(out+1), l.most)
 	}
 	return bears
 }

@@ -74,7 +74,7 @@ type reading struct {
 
 // read reads an answer.
 func (p *Pace) read(a Answer, v View) reading {
-	took := a.came(v.Now).Sub(a.Sent)
+	took := a.Began.Sub(a.Sent)
 	if a.Got > 0 {
 		p.trips.note(took)
 	}
@@ -106,7 +106,7 @@ func (p *Pace) missed(a Answer, v View) bool {
 	lay := a.Oldest - p.ages.fresh - p.ages.tolerance()
 	switch {
 	case p.holds():
-		return !a.Since.IsZero() && lay > a.came(v.Now).Sub(a.Since)
+		return !a.Since.IsZero() && lay > a.Began.Sub(a.Since)
 	case p.n < plenty && p.Linger == 0:
 		return lay > 0
 	default:
@@ -178,7 +178,7 @@ func (p *Pace) worth() float64 {
 // the queue, then none for a while.
 func (p *Pace) sweep(r reading, a Answer, v View) {
 	if r.full || r.missed {
-		p.there = p.arrival.rate * p.row.behind(a.came(v.Now).Add(-r.behind), v.Now).Seconds()
+		p.there = p.arrival.rate * p.row.behind(a.Began.Add(-r.behind), v.Now).Seconds()
 	}
 	backlog := r.full && p.row.n > 1 && v.Now.Sub(p.row.since) > calm
 	step := 0.0

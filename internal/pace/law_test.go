@@ -49,7 +49,7 @@ func (m *meeting) fill() int {
 func (m *meeting) answer(n int, took, lay time.Duration) int {
 	m.fill()
 	m.at += took
-	a := pace.Answer{Asked: m.asked[0], Got: n, New: n, Hungry: true, Sent: began.Add(m.at - took), Since: m.since[0]}
+	a := pace.Answer{Asked: m.asked[0], Got: n, New: n, Hungry: true, Sent: began.Add(m.at - took), Began: began.Add(m.at), Since: m.since[0]}
 	m.since, m.asked = m.since[1:], m.asked[1:]
 	if n > 0 {
 		a.Aged, a.Oldest, a.Youngest = n, lay+trip/2+m.skew, lay+trip/2+m.skew
@@ -143,7 +143,7 @@ func TestAnswersWithNothingNewAreSlowedDown(t *testing.T) {
 	for m.at < began+10*time.Second {
 		m.fill()
 		m.at += trip
-		a := pace.Answer{Asked: 10, Got: 1, Hungry: true, Sent: start(m.at - trip), Since: m.since[0]}
+		a := pace.Answer{Asked: 10, Got: 1, Hungry: true, Sent: start(m.at - trip), Began: start(m.at), Since: m.since[0]}
 		m.since = m.since[1:]
 		m.p.Answered(a, view(m.at, 10_000, 0, 1))
 		sent++
@@ -159,7 +159,7 @@ func TestWithoutTimesOfSendingReceiversAreAsManyAsDoNotWait(t *testing.T) {
 		for range 200 {
 			m.fill()
 			m.at += took
-			a := pace.Answer{Asked: 10, Got: 2, New: 2, Hungry: true, Sent: began.Add(m.at - took), Since: m.since[0]}
+			a := pace.Answer{Asked: 10, Got: 2, New: 2, Hungry: true, Sent: began.Add(m.at - took), Began: began.Add(m.at), Since: m.since[0]}
 			m.since = m.since[1:]
 			m.p.Answered(a, view(m.at, 10_000, 0, 0))
 		}
@@ -189,7 +189,7 @@ func TestABatchIsSweptUpAndThenLeftToFill(t *testing.T) {
 			m.at += trip
 			v := view(m.at, 10_000, 5, 5)
 			v.Due = v.Now.Add(5 * time.Second)
-			a := pace.Answer{Asked: 10, Got: 4, New: 4, Hungry: true, Sent: v.Now.Add(-trip), Since: m.since[0], Aged: 4, Oldest: lay + trip/2, Youngest: trip / 2}
+			a := pace.Answer{Asked: 10, Got: 4, New: 4, Hungry: true, Sent: v.Now.Add(-trip), Began: v.Now, Since: m.since[0], Aged: 4, Oldest: lay + trip/2, Youngest: trip / 2}
 			m.since = m.since[1:]
 			m.p.Answered(a, v)
 		}
@@ -400,7 +400,7 @@ func TestABacklogThatWasReceivedBeforeIsNotLeftInTheQueue(t *testing.T) {
 		for range 100 {
 			m.fill()
 			m.at += trip
-			a := pace.Answer{Asked: m.asked[0], Got: 2, New: 2, Hungry: true, Sent: began.Add(m.at - trip), Since: m.since[0]}
+			a := pace.Answer{Asked: m.asked[0], Got: 2, New: 2, Hungry: true, Sent: began.Add(m.at - trip), Began: began.Add(m.at), Since: m.since[0]}
 			m.since, m.asked = m.since[1:], m.asked[1:]
 			v := view(m.at, 10_000, size/2, 50)
 			v.Due = v.Now.Add(5 * time.Second)

@@ -73,7 +73,7 @@ type Answer struct {
 	New        int  // of those it got: messages that were not in hand already
 	Hungry     bool // handlers had nothing to do when it came
 	Sent       time.Time
-	Began      time.Time     // when it began to arrive; zero: that was not seen
+	Began      time.Time     // when it began to arrive; a large one goes on for seconds, which says nothing about the queue
 	Since      time.Time     // what [Pace.Sent] said when it went out; zero: nothing is known
 	Aged       int           // new messages that nobody has received before; the ages are theirs, by two clocks that may differ
 	Oldest     time.Duration // since it was sent, when the answer began to arrive
@@ -82,15 +82,6 @@ type Answer struct {
 	Failed     bool
 	Throttled  bool
 	Void       bool // it says nothing about the queue; another call will
-}
-
-// came returns when SQS had its answer here: large messages go on arriving for as long as the
-// line takes, and that says nothing about the queue.
-func (a *Answer) came(now time.Time) time.Time {
-	if a.Began.IsZero() {
-		return now
-	}
-	return a.Began
 }
 
 // Pace is the model. The zero value is not usable; see [New].
@@ -314,7 +305,7 @@ func (p *Pace) holdBack(a Answer, v View) {
 	if v.Waiting == 0 || v.Due.IsZero() {
 		return
 	}
-	if a.came(v.Now).Sub(a.Sent) > calm || p.arrival.jumped {
+	if a.Began.Sub(a.Sent) > calm || p.arrival.jumped {
 		p.hold = 0 // the queue was idle, or has woken up: nothing is known of what comes next
 	}
 	left := v.Due.Sub(v.Now)

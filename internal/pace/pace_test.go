@@ -109,11 +109,11 @@ func TestReceiversGrowWithFullAnswersAndShrinkToOne(t *testing.T) {
 	for want := 1; want <= 16; want++ {
 		more := out(p, v)
 		require.Positive(t, more)
-		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now, Began: v.Now}, v)
 		require.Positive(t, out(p, v))
-		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now, Began: v.Now}, v)
 	}
-	p.Answered(pace.Answer{Asked: 10, Sent: v.Now.Add(-20 * time.Second)}, v)
+	p.Answered(pace.Answer{Asked: 10, Sent: v.Now.Add(-20 * time.Second), Began: v.Now}, v)
 	require.Zero(t, out(p, v), "an empty queue needs a single receiver")
 }
 
@@ -141,7 +141,7 @@ func TestFailuresAreBackedOffUpToThirtySeconds(t *testing.T) {
 	require.Greater(t, last, 29*time.Second)
 	n, _ := p.Next(v)
 	p.Sent(n)
-	p.Answered(pace.Answer{Asked: n, Got: 1, New: 1, Sent: v.Now}, v)
+	p.Answered(pace.Answer{Asked: n, Got: 1, New: 1, Sent: v.Now, Began: v.Now}, v)
 	failures, _ := p.Outage()
 	require.Zero(t, failures)
 	n, _ = p.Next(v)
@@ -153,7 +153,7 @@ func TestReceivesThatWereOutTogetherFailOnce(t *testing.T) {
 	v := view(0, 1000, 0, 0)
 	for range 8 {
 		out(p, v)
-		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now}, v)
+		p.Answered(pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: v.Now, Began: v.Now}, v)
 	}
 	n := out(p, v)
 	require.Greater(t, n, 1)
@@ -176,7 +176,7 @@ func TestAReceiveIsHeldBackWhileABatchFillsAndNotAfterAFullAnswer(t *testing.T) 
 		p.Sent(n)
 		v = view(time.Millisecond, 10, got, got)
 		v.Due = v.Now.Add(5 * time.Second)
-		p.Answered(pace.Answer{Asked: n, Got: got, New: got, Sent: began.Add(-time.Second)}, v) // it has waited
+		p.Answered(pace.Answer{Asked: n, Got: got, New: got, Sent: began.Add(-time.Second), Began: v.Now}, v) // it has waited
 		return p, v
 	}
 	p, v := fresh(1)
@@ -217,7 +217,7 @@ func (b *backlog) answer(took time.Duration, throttled bool) {
 	sent := b.out[0]
 	b.out = b.out[1:]
 	b.at = max(b.at, sent+took)
-	a := pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: began.Add(sent)}
+	a := pace.Answer{Asked: 10, Got: 10, New: 10, Hungry: true, Sent: began.Add(sent), Began: began.Add(b.at)}
 	if throttled {
 		a.Got, a.New, a.Failed, a.Throttled = 0, 0, true, true
 	}

@@ -28,8 +28,8 @@ var paceMutants = []mutant{
 		new: `r.unsure = r.prompt && !p.holds() && !p.ages.known`,
 	}, {
 		fn:  "(*Pace).sweep",
-		old: `p.there = p.arrival.rate * p.row.behind(a.came(v.Now).Add(-r.behind), v.Now).Seconds()`,
-		new: `p.there = 0 * p.row.behind(a.came(v.Now).Add(-r.behind), v.Now).Seconds()`,
+		old: `p.there = p.arrival.rate * p.row.behind(a.Began.Add(-r.behind), v.Now).Seconds()`,
+		new: `p.there = 0 * p.row.behind(a.Began.Add(-r.behind), v.Now).Seconds()`,
 	}, {
 		fn:  "(*Pace).sweep",
 		old: `backlog := r.full && p.row.n > 1 && v.Now.Sub(p.row.since) > calm`,
@@ -46,7 +46,7 @@ var paceMutants = []mutant{
 	// old: nothing that lies in the queue makes a receive go out sooner.
 	{bug: "receives held back although messages are old", edits: []edit{{
 		fn:  "(*Pace).missed",
-		old: `return !a.Since.IsZero() && lay > a.came(v.Now).Sub(a.Since)`,
+		old: `return !a.Since.IsZero() && lay > a.Began.Sub(a.Since)`,
 		new: `return false`,
 	}, {
 		fn:  "(*Pace).sweep",
