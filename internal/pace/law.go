@@ -41,13 +41,15 @@ import (
 // so that what was learned once is no ceiling.
 //
 // The lack of misses says something only if fresh is known; see [ages]. Until then n grows
-// by ¼ with each prompt answer, and nothing is held back. Where answers have no ages, or
-// ages that lie further apart than a round trip, they say only whether their receives have
-// waited: n grows by ¼ with one that has not, and shrinks by 1/32 with one that has. That
-// is so for messages that were received before, whose time of sending says nothing.
+// by ¼ with each answer that was prompt, or brought what is so old that no two clocks differ
+// by that much, and nothing is held back. Where answers have no ages, or ages that lie
+// further apart than a round trip, they say only whether their receives have waited: n grows
+// by ¼ with one that has not, and shrinks by 1/32 with one that has. One that took twice as
+// long as most has waited, or longer than ten round trips. That is so for messages that were
+// received before, whose time of sending says nothing.
 const (
 	prompt  = 4                // times a round trip: an answer that took longer may not have found its messages there
-	patient = 2                // times a round trip: an answer that took longer has waited, or is slow
+	patient = 2                // times a round trip, or what receives mostly take: one that took longer has waited, or is slow
 	slower  = 5                // times a round trip: receives do not take longer, if they find their messages there
 	tick    = time.Millisecond // of the clock that ages are by
 	several = 8                // full answers in a row that need no other sign
@@ -90,7 +92,7 @@ func (p *Pace) read(a Answer, v View) reading {
 	p.lag.note(p.ages.of(a.Oldest), v.Now)
 	r.prompt = r.prompt || p.ages.known && p.ages.of(a.Oldest) > took+p.ages.tolerance() // it was there before the receive went out
 	r.missed = r.prompt && p.missed(a, v)
-	r.unsure = r.prompt && !p.ages.known
+	r.unsure = !p.ages.known && (r.prompt || a.Oldest.Abs() >= plausible)
 	r.behind = a.Youngest - p.ages.fresh
 	return r
 }
@@ -99,6 +101,12 @@ func (p *Pace) read(a Answer, v View) reading {
 // The quickest of them may all have waited.
 func (p *Pace) trip(v View) time.Duration {
 	return max(v.Latency, min(p.trips.least(), slower*v.Latency))
+}
+
+// usual returns how long receives mostly take, but no longer than those may that find their
+// messages there. Where ages say nothing, one that took much longer has waited.
+func (p *Pace) usual(v View) time.Duration {
+	return max(v.Latency, min(p.trips.median(), slower*v.Latency))
 }
 
 // missed reports whether the oldest message should have been received earlier.
@@ -151,7 +159,7 @@ func (p *Pace) follow(r reading, a Answer, v View) {
 		p.less(p.worth())
 	case r.missed, backlog:
 		p.more(1, r, v.Now)
-	case r.unsure, blind && r.took <= patient*v.Latency:
+	case r.unsure, blind && r.took <= patient*p.usual(v):
 		p.more(probing, r, v.Now)
 	case blind:
 		p.less(probing / several)
@@ -187,7 +195,7 @@ func (p *Pace) sweep(r reading, a Answer, v View) {
 		step = 1
 	case r.unsure && r.full:
 		step = 2 * probing
-	case r.unsure, !r.aged && !r.full && r.took <= patient*v.Latency:
+	case r.unsure, !r.aged && !r.full && r.took <= patient*p.usual(v):
 		step = probing // and the next one is not held back: it will tell
 	case r.full: // it says nothing
 	default:

@@ -25,6 +25,7 @@ type loop struct {
 	old     int                            // messages that were sent before
 	within  time.Duration                  // of so long; 0: an hour
 	slower  int                            // times as long as other calls take receives; 0: as long
+	calls   time.Duration                  // how long other calls take; 0: as long as receives do that find their messages there
 	heavy   time.Duration                  // that each message takes to arrive, once its answer has begun to
 	shared  bool                           // so much longer as receives are out
 	seed    uint64
@@ -69,6 +70,9 @@ func (l *loop) run(d time.Duration) result {
 		l.latency += l.trip(l.r) / samples
 	}
 	l.latency /= time.Duration(max(1, l.slower))
+	if l.calls > 0 {
+		l.latency = l.calls
+	}
 	l.queue = make([][]letter, max(1, l.servers))
 	for i := range l.old {
 		within := cmp.Or(l.within, time.Hour)
@@ -281,6 +285,16 @@ func tailed(d time.Duration) func(*rand.Rand) time.Duration {
 	return func(r *rand.Rand) time.Duration {
 		if r.IntN(50) == 0 {
 			return d + 500*time.Millisecond
+		}
+		return d
+	}
+}
+
+// longer is the same but for a share of them, which take so many times as long.
+func longer(d time.Duration, times int, share float64) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration {
+		if r.Float64() < share {
+			return d * time.Duration(times)
 		}
 		return d
 	}

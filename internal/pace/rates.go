@@ -38,6 +38,17 @@ func (t *trips) least() time.Duration {
 	return slices.Min(t.took[:min(t.n, len(t.took))])
 }
 
+// median returns the one in the middle; 0: there is none.
+func (t *trips) median() time.Duration {
+	if t.n == 0 {
+		return 0
+	}
+	took := t.took
+	latest := took[:min(t.n, len(took))]
+	slices.Sort(latest)
+	return latest[(len(latest)-1)/2]
+}
+
 // arrival observes how fast messages come into the queue. While answers come
 // back full it is the receivers that are observed, not the senders, so a
 // measurement ends only with an answer that emptied the queue; until then it is a

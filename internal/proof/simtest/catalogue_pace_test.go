@@ -13,8 +13,8 @@ var paceMutants = []mutant{
 		new: `r.missed = false`,
 	}, {
 		fn:  "(*Pace).read",
-		old: `r.unsure = r.prompt && !p.ages.known`,
-		new: `r.unsure = false`,
+		old: `r.unsure = !p.ages.known && (`,
+		new: `r.unsure = false && (`,
 	}}},
 	// In batches as many receivers as the learned rate asks for, whatever lies in the queue:
 	// neither messages that were missed nor full answers in a row make more.
@@ -24,8 +24,8 @@ var paceMutants = []mutant{
 		new: `r.missed = r.prompt && !p.holds() && p.missed(a, v)`,
 	}, {
 		fn:  "(*Pace).read",
-		old: `r.unsure = r.prompt && !p.ages.known`,
-		new: `r.unsure = r.prompt && !p.holds() && !p.ages.known`,
+		old: `r.unsure = !p.ages.known && (`,
+		new: `r.unsure = !p.holds() && !p.ages.known && (`,
 	}, {
 		fn:  "(*Pace).sweep",
 		old: `p.there = p.arrival.rate * p.row.behind(a.Began.Add(-r.behind), v.Now).Seconds()`,
