@@ -18,12 +18,19 @@ type Batcher[T any] struct {
 	size  int
 	calls int
 
-	queue   []T       // in the order in which they came
-	head    int       // the first of queue that waits
-	due     int       // how many at the front go as soon as a call is free
-	end     time.Time // when the first linger of the others is over; zero: none lingers
+	queue   []T      // in the order in which they came
+	head    int      // the first of queue that waits
+	due     int      // how many at the front go as soon as a call is free
+	lingers []linger // of those behind them; each ends later than the one before
 	retries []retry[T]
 	flying  int // calls that are not back
+}
+
+// A linger is of entries that follow each other. Those that came before others whose linger
+// ends sooner share that one: they go with them.
+type linger struct {
+	n   int
+	end time.Time
 }
 
 // A retry is entries that wait for their next try, all until the same time.
@@ -38,20 +45,23 @@ func New[T any](size, calls int) *Batcher[T] {
 	return &Batcher[T]{size: size, calls: calls}
 }
 
-// Add adds entries that wait for others up to linger. 0 or less: they go as soon as a call
+// Add adds entries that wait for others up to the given time. 0 or less: they go as soon as a call
 // is free, and all that waits goes with them.
-func (b *Batcher[T]) Add(now time.Time, linger time.Duration, entries ...T) {
+func (b *Batcher[T]) Add(now time.Time, wait time.Duration, entries ...T) {
 	if len(entries) == 0 {
 		return
 	}
 	b.queue = append(b.queue, entries...)
-	if linger <= 0 {
+	if wait <= 0 {
 		b.Flush()
 		return
 	}
-	if end := now.Add(linger); b.end.IsZero() || end.Before(b.end) {
-		b.end = end
+	added := linger{len(entries), now.Add(wait)}
+	last := len(b.lingers) - 1
+	for ; last >= 0 && !b.lingers[last].end.Before(added.end); last-- {
+		added.n += b.lingers[last].n
 	}
+	b.lingers = append(b.lingers[:last+1], added)
 }
 
 // Retry adds entries that are not sent before at, and then do not linger.
@@ -69,7 +79,7 @@ func (b *Batcher[T]) Retry(at time.Time, entries ...T) {
 
 // Flush ends the linger of all that waits. The time of a retry stays.
 func (b *Batcher[T]) Flush() {
-	b.due, b.end = len(b.waiting()), time.Time{}
+	b.due, b.lingers = len(b.waiting()), b.lingers[:0]
 }
 
 // Widen lets up to so many calls be out at once from now on, if that is more than before.
@@ -90,10 +100,8 @@ func (b *Batcher[T]) Next(now time.Time, into []T) (n int) {
 	}
 	n = copy(into[:min(b.size, len(into))], b.waiting())
 	b.drop(n)
+	b.outlast(n - min(n, b.due))
 	b.due = max(0, b.due-n)
-	if len(b.waiting()) == b.due {
-		b.end = time.Time{}
-	}
 	b.flying++
 	return n
 }
@@ -114,6 +122,26 @@ func (b *Batcher[T]) drop(n int) {
 	b.queue, b.head = b.queue[:left], 0
 }
 
+// outlast forgets the lingers of the first n entries that linger.
+func (b *Batcher[T]) outlast(n int) {
+	i := 0
+	for ; n > 0 && b.lingers[i].n <= n; i++ {
+		n -= b.lingers[i].n
+	}
+	b.lingers = slices.Delete(b.lingers, 0, i)
+	if n > 0 {
+		b.lingers[0].n -= n
+	}
+}
+
+// end returns when the first linger is over; zero: none lingers.
+func (b *Batcher[T]) end() time.Time {
+	if len(b.lingers) == 0 {
+		return time.Time{}
+	}
+	return b.lingers[0].end
+}
+
 // requeue puts entries whose time has come behind those that wait.
 func (b *Batcher[T]) requeue(now time.Time) {
 	for len(b.retries) > 0 && !b.retries[0].at.After(now) {
@@ -125,7 +153,7 @@ func (b *Batcher[T]) requeue(now time.Time) {
 
 // ready reports whether what waits fills a call or may wait no longer.
 func (b *Batcher[T]) ready(now time.Time) bool {
-	if !b.end.IsZero() && !b.end.After(now) {
+	if end := b.end(); !end.IsZero() && !end.After(now) {
 		b.Flush()
 	}
 	return b.due > 0 || len(b.waiting()) >= b.size
@@ -143,7 +171,7 @@ func (b *Batcher[T]) Wakes() time.Time {
 	if b.flying >= b.calls {
 		return time.Time{} // the return of a call comes first
 	}
-	at := b.end
+	at := b.end()
 	if len(b.retries) > 0 && (at.IsZero() || b.retries[0].at.Before(at)) {
 		at = b.retries[0].at
 	}
@@ -152,14 +180,22 @@ func (b *Batcher[T]) Wakes() time.Time {
 
 // Remove takes out the entries that are as asked for, wherever they wait.
 func (b *Batcher[T]) Remove(gone func(T) bool) {
-	due := 0
-	for i, e := range b.waiting() {
-		if i < b.due && !gone(e) {
-			due++
+	at := 0
+	left := func(n int) (left int) {
+		for _, e := range b.waiting()[at : at+n] {
+			if !gone(e) {
+				left++
+			}
 		}
+		at += n
+		return left
 	}
-	left := slices.DeleteFunc(b.waiting(), gone)
-	b.queue, b.due = b.queue[:b.head+len(left)], due
+	b.due = left(b.due)
+	for i := range b.lingers {
+		b.lingers[i].n = left(b.lingers[i].n)
+	}
+	b.lingers = slices.DeleteFunc(b.lingers, func(l linger) bool { return l.n == 0 })
+	b.queue = b.queue[:b.head+len(slices.DeleteFunc(b.waiting(), gone))]
 	for i := range b.retries {
 		b.retries[i].entries = slices.DeleteFunc(b.retries[i].entries, gone)
 	}

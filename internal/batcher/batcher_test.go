@@ -62,6 +62,20 @@ func TestAFullCallDoesNotWaitAndTheRestGoesOnLingering(t *testing.T) {
 	require.Equal(t, numbers(10, 3), next(b, after(time.Second)))
 }
 
+func TestTheRestOfAFullCallWaitsForItsOwnLinger(t *testing.T) {
+	b := batcher.New[int](10, 4)
+	b.Add(noon, time.Second, numbers(0, 6)...)
+	b.Add(after(time.Second/2), time.Second, numbers(6, 2)...)
+	b.Add(after(time.Second*3/4), time.Second, numbers(8, 4)...)
+	require.Equal(t, after(time.Second), b.Wakes())
+	require.Equal(t, numbers(0, 10), next(b, after(time.Second*3/4)))
+	require.Equal(t, after(time.Second*7/4), b.Wakes(), "those whose linger ended sooner have gone")
+	require.Empty(t, next(b, after(time.Second*3/2)))
+	b.Remove(func(n int) bool { return n < 11 })
+	require.Equal(t, numbers(11, 1), next(b, after(time.Second*7/4)))
+	require.Zero(t, b.Wakes())
+}
+
 func TestNoMoreCallsAreOutThanMayBe(t *testing.T) {
 	b := batcher.New[int](10, 2)
 	b.Add(noon, 0, numbers(0, 35)...)
@@ -100,10 +114,25 @@ func TestWhatIsRemovedIsNotSent(t *testing.T) {
 	require.Equal(t, []int{5}, next(b, after(time.Second)))
 }
 
-// A model keeps each entry with the time at which it must be sent at the latest.
+// A model keeps each entry with the time at which it must be sent at the latest, and which
+// ones need not fill their call: a linger of one that waited with them is over.
 type model struct {
 	ends    map[int]time.Time
 	retries map[int]time.Time
+	due     map[int]bool
+}
+
+// pass lets the lingers end that are over, and that of all that waits with them.
+func (m model) pass(now time.Time, sent map[int]bool, flushed bool) {
+	for e, end := range m.ends {
+		flushed = flushed || !sent[e] && !now.Before(end)
+	}
+	for e, at := range m.retries {
+		flushed = flushed || !sent[e] && !now.Before(at)
+	}
+	for e := range m.ends {
+		m.due[e] = m.due[e] || flushed && !sent[e]
+	}
 }
 
 func TestEachEntryGoesOnceAndInTimeWhateverHappens(t *testing.T) {
@@ -111,9 +140,10 @@ func TestEachEntryGoesOnceAndInTimeWhateverHappens(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		calls := 1 + r.IntN(3)
 		b := batcher.New[int](10, calls)
-		m := model{map[int]time.Time{}, map[int]time.Time{}}
+		m := model{map[int]time.Time{}, map[int]time.Time{}, map[int]bool{}}
 		now, added, sent, out := noon, 0, map[int]bool{}, 0
 		for range 300 {
+			flushed := false
 			switch r.IntN(5) {
 			case 0:
 				n, linger := 1+r.IntN(12), time.Duration(r.IntN(3))*time.Second
@@ -135,9 +165,13 @@ func TestEachEntryGoesOnceAndInTimeWhateverHappens(t *testing.T) {
 				now = now.Add(time.Duration(r.IntN(700)) * time.Millisecond)
 			case 4:
 				b.Flush()
+				flushed = true
 			}
+			m.pass(now, sent, flushed)
 			for got := next(b, now); len(got) > 0; got = next(b, now) {
 				out++
+				why := func(e int) bool { _, again := m.retries[e]; return again || m.due[e] }
+				require.True(t, len(got) == 10 || slices.ContainsFunc(got, why), "seed %d: %v go although they may wait for others", seed, got)
 				for _, e := range got {
 					require.False(t, sent[e], "seed %d: %d goes twice", seed, e)
 					require.False(t, now.Before(m.retries[e]), "seed %d: %d goes too soon", seed, e)
