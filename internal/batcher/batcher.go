@@ -45,8 +45,8 @@ func New[T any](size, calls int) *Batcher[T] {
 	return &Batcher[T]{size: size, calls: calls}
 }
 
-// Add adds entries that wait for others up to the given time. 0 or less: they go as soon as a call
-// is free, and all that waits goes with them.
+// Add adds entries that wait for others up to the given time. 0 or less: they go as soon as
+// a call is free, and all that waits goes with them.
 func (b *Batcher[T]) Add(now time.Time, wait time.Duration, entries ...T) {
 	if len(entries) == 0 {
 		return
@@ -176,27 +176,4 @@ func (b *Batcher[T]) Wakes() time.Time {
 		at = b.retries[0].at
 	}
 	return at
-}
-
-// Remove takes out the entries that are as asked for, wherever they wait.
-func (b *Batcher[T]) Remove(gone func(T) bool) {
-	at := 0
-	left := func(n int) (left int) {
-		for _, e := range b.waiting()[at : at+n] {
-			if !gone(e) {
-				left++
-			}
-		}
-		at += n
-		return left
-	}
-	b.due = left(b.due)
-	for i := range b.lingers {
-		b.lingers[i].n = left(b.lingers[i].n)
-	}
-	b.lingers = slices.DeleteFunc(b.lingers, func(l linger) bool { return l.n == 0 })
-	b.queue = b.queue[:b.head+len(slices.DeleteFunc(b.waiting(), gone))]
-	for i := range b.retries {
-		b.retries[i].entries = slices.DeleteFunc(b.retries[i].entries, gone)
-	}
 }

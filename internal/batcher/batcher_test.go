@@ -71,8 +71,7 @@ func TestTheRestOfAFullCallWaitsForItsOwnLinger(t *testing.T) {
 	require.Equal(t, numbers(0, 10), next(b, after(time.Second*3/4)))
 	require.Equal(t, after(time.Second*7/4), b.Wakes(), "those whose linger ended sooner have gone")
 	require.Empty(t, next(b, after(time.Second*3/2)))
-	b.Remove(func(n int) bool { return n < 11 })
-	require.Equal(t, numbers(11, 1), next(b, after(time.Second*7/4)))
+	require.Equal(t, numbers(10, 2), next(b, after(time.Second*7/4)))
 	require.Zero(t, b.Wakes())
 }
 
@@ -102,16 +101,6 @@ func TestARetryWaitsForItsTimeAndThenDoesNotLinger(t *testing.T) {
 	b.Add(noon, time.Hour, 4)
 	require.Equal(t, []int{4, 1, 2}, next(b, after(time.Second)), "together, and with what waits")
 	require.Equal(t, after(2*time.Second), b.Wakes())
-}
-
-func TestWhatIsRemovedIsNotSent(t *testing.T) {
-	b := batcher.New[int](10, 2)
-	b.Add(noon, 0, 1, 2)
-	b.Add(noon, time.Second, 3, 4)
-	b.Retry(after(time.Second), 5, 6)
-	b.Remove(func(n int) bool { return n%2 == 0 })
-	require.Equal(t, []int{1, 3}, next(b, noon))
-	require.Equal(t, []int{5}, next(b, after(time.Second)))
 }
 
 // A model keeps each entry with the time at which it must be sent at the latest, and which

@@ -100,13 +100,19 @@ func (p *Pace) read(a Answer, v View) reading {
 // trip returns how long a receive takes that finds its messages there, as far as is known.
 // The quickest of them may all have waited.
 func (p *Pace) trip(v View) time.Duration {
-	return max(v.Latency, min(p.trips.least(), slower*v.Latency))
+	return v.receive(p.trips.least())
 }
 
 // usual returns how long receives mostly take, but no longer than those may that find their
 // messages there. Where ages say nothing, one that took much longer has waited.
 func (p *Pace) usual(v View) time.Duration {
-	return max(v.Latency, min(p.trips.median(), slower*v.Latency))
+	return v.receive(p.trips.median())
+}
+
+// receive cuts how long a receive took to what one may take that finds its messages there:
+// as long as other calls at least, and no more than so many times as long.
+func (v View) receive(took time.Duration) time.Duration {
+	return max(v.Latency, min(took, slower*v.Latency))
 }
 
 // missed reports whether the oldest message should have been received earlier.

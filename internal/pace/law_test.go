@@ -327,12 +327,7 @@ func TestABacklogIsReceivedByAllReceiversHoweverTheirAnswersVary(t *testing.T) {
 					}
 					x := &loop{Config: events(10_000), trip: trip, calls: calls, size: upTo(1, 3), old: old, rate: steady(0), ageless: ageless}
 					x.Receivers, x.Batch, x.WaitTime = receivers, size, 10*time.Second
-					mean := 0.0
-					r := rand.New(rand.NewPCG(1, 2))
-					for range 1000 {
-						mean += trip(r).Seconds() / 1000
-					}
-					best := old / 2 * mean / receivers // seconds, with all receivers
+					best := old / 2 * mean(trip, rand.New(rand.NewPCG(1, 2))).Seconds() / receivers // with all receivers
 					left := x.run(time.Duration(2*best+30) * time.Second).left[int(2*best+20)]
 					require.LessOrEqual(t, left, 20+size/4, "ways %s, %v for other calls, batches of %d, received before: %v", name, calls, size, ageless)
 				}

@@ -65,11 +65,7 @@ type poll struct {
 
 func (l *loop) run(d time.Duration) result {
 	l.p, l.r = pace.New(l.Config), rand.New(rand.NewPCG(1, l.seed))
-	const samples = 1000
-	for range samples {
-		l.latency += l.trip(l.r) / samples
-	}
-	l.latency /= time.Duration(max(1, l.slower))
+	l.latency = mean(l.trip, l.r) / time.Duration(max(1, l.slower))
 	if l.calls > 0 {
 		l.latency = l.calls
 	}
@@ -91,6 +87,15 @@ func (l *loop) run(d time.Duration) result {
 	}
 	slices.Sort(l.waits)
 	return l.result
+}
+
+// mean returns how long trips take on the average.
+func mean(trip func(*rand.Rand) time.Duration, r *rand.Rand) (d time.Duration) {
+	const samples = 1000
+	for range samples {
+		d += trip(r) / samples
+	}
+	return d
 }
 
 func (l *loop) after(d time.Duration, do func()) {

@@ -188,8 +188,9 @@ func (k *leaseKeeper) tried(h *holding) bool {
 }
 
 // broken reports whether another message of a FIFO group has failed or is lost, or is lost
-// now, although it was tried or since its body fails. Those behind it are given back, and that may have to wait for
-// calls that are slow: then their leases end instead, which has the same effect.
+// at this instant, although it was tried or since its body fails. Those behind it are given
+// back, and that may have to wait for calls that are slow: then their leases end instead,
+// which has the same effect.
 func (k *leaseKeeper) broken(message string, now time.Duration) bool {
 	if !k.fifo {
 		return false
